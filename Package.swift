@@ -1,0 +1,37 @@
+// swift-tools-version: 6.2
+// The tap toolkit: one library that carries frames, and one executable for each stage of the pipeline.
+import PackageDescription
+
+let argumentParser = Target.Dependency.product(name: "ArgumentParser", package: "swift-argument-parser")
+
+let package = Package(
+  name: "tap",
+  products: [
+    .executable(name: "tap-capture", targets: ["tap-capture"]),
+    .executable(name: "tap-resp", targets: ["tap-resp"]),
+    .executable(name: "tap-http", targets: ["tap-http"]),
+    .executable(name: "tap-fmt", targets: ["tap-fmt"]),
+  ],
+  dependencies: [
+    .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2")
+  ],
+  targets: [
+    // Carried: frames, the loop of a stage, what all stages share.
+    .target(name: "TapWire"),
+
+    // Captured.
+    .executableTarget(name: "tap-capture", dependencies: ["TapWire", argumentParser]),
+
+    // Decoded. A decoder is a library inside its stage's folder, so that benchmarks and fuzzers can link it.
+    .target(name: "RESP", dependencies: ["TapWire"], path: "Sources/tap-resp/Decoder"),
+    .executableTarget(name: "tap-resp", dependencies: ["TapWire", "RESP", argumentParser], exclude: ["Decoder"]),
+    .executableTarget(name: "tap-http", dependencies: ["TapWire", argumentParser]),
+
+    // Formatted.
+    .target(name: "Format", dependencies: ["TapWire"], path: "Sources/tap-fmt/Format"),
+    .executableTarget(name: "tap-fmt", dependencies: ["TapWire", "Format", argumentParser], exclude: ["Format"]),
+
+    .testTarget(name: "TapWireTests", dependencies: ["TapWire"]),
+  ],
+  swiftLanguageModes: [.v6]
+)

@@ -1,0 +1,117 @@
+// Writing CBOR (RFC 8949): shortest heads, definite lengths, nothing reordered.
+
+/// The major types of RFC 8949, section 3.1, as the three top bits of a head.
+public enum CBORMajor: UInt8, Sendable {
+  case unsigned = 0x00
+  case negative = 0x20
+  case byteString = 0x40
+  case textString = 0x60
+  case array = 0x80
+  case map = 0xa0
+  case tag = 0xc0
+  case simple = 0xe0
+}
+
+/// How many bytes the shortest head for `argument` takes: 1, 2, 3, 5 or 9 (RFC 8949, section 4.2.1).
+@inlinable
+public func cborHeadBytes(_ argument: UInt64) -> Int {
+  if argument < 24 { return 1 }
+  if argument <= 0xff { return 2 }
+  if argument <= 0xffff { return 3 }
+  return argument <= 0xffff_ffff ? 5 : 9
+}
+
+/// Writes the shortest head for `argument` at `target`, which must have room for 9 bytes, and returns its length.
+@inlinable
+func storeCBORHead(_ major: CBORMajor, _ argument: UInt64, at target: UnsafeMutablePointer<UInt8>) -> Int {
+  let raw = UnsafeMutableRawPointer(target)
+  if argument < 24 {
+    target[0] = major.rawValue | UInt8(truncatingIfNeeded: argument)
+    return 1
+  }
+  if argument <= 0xff {
+    target[0] = major.rawValue | 24
+    target[1] = UInt8(truncatingIfNeeded: argument)
+    return 2
+  }
+  if argument <= 0xffff {
+    target[0] = major.rawValue | 25
+    raw.storeBytes(of: UInt16(truncatingIfNeeded: argument).bigEndian, toByteOffset: 1, as: UInt16.self)
+    return 3
+  }
+  if argument <= 0xffff_ffff {
+    target[0] = major.rawValue | 26
+    raw.storeBytes(of: UInt32(truncatingIfNeeded: argument).bigEndian, toByteOffset: 1, as: UInt32.self)
+    return 5
+  }
+  target[0] = major.rawValue | 27
+  raw.storeBytes(of: argument.bigEndian, toByteOffset: 1, as: UInt64.self)
+  return 9
+}
+
+extension ByteBuffer {
+  /// Writes the head of a data item: its major type and argument (a value, a length, a count or a tag number).
+  @inlinable
+  public mutating func appendHead(_ major: CBORMajor, _ argument: UInt64) {
+    reserve(9)
+    used &+= storeCBORHead(major, argument, at: base + count)
+  }
+
+  @inlinable
+  public mutating func appendUnsigned(_ value: UInt64) { appendHead(.unsigned, value) }
+
+  @inlinable
+  public mutating func appendInteger(_ value: Int64) {
+    // RFC 8949, 3.1: major type 1 carries -1 - n, which is the bitwise complement.
+    if value >= 0 { appendHead(.unsigned, UInt64(value)) } else { appendHead(.negative, ~UInt64(bitPattern: value)) }
+  }
+
+  /// Writes a text string. `text` must be valid UTF-8.
+  @inlinable
+  public mutating func appendText(_ text: UnsafeRawBufferPointer) {
+    appendHead(.textString, UInt64(text.count))
+    append(text)
+  }
+
+  public mutating func appendText(_ text: String) {
+    var text = text
+    text.withUTF8 { appendText(UnsafeRawBufferPointer($0)) }
+  }
+
+  @inlinable
+  public mutating func appendText(_ text: StaticString) {
+    appendHead(.textString, UInt64(text.utf8CodeUnitCount))
+    append(text)
+  }
+
+  @inlinable
+  public mutating func appendBytes(_ bytes: UnsafeRawBufferPointer) {
+    appendHead(.byteString, UInt64(bytes.count))
+    append(bytes)
+  }
+
+  /// Writes bytes that are usually text: a text string where they are valid UTF-8, else a byte string.
+  @inlinable
+  public mutating func appendString(_ bytes: UnsafeRawBufferPointer) {
+    appendHead(isValidUTF8(bytes) ? .textString : .byteString, UInt64(bytes.count))
+    append(bytes)
+  }
+
+  public mutating func appendString(_ bytes: [UInt8]) {
+    bytes.withUnsafeBytes { appendString($0) }
+  }
+
+  @inlinable public mutating func appendArrayHead(_ elements: Int) { appendHead(.array, UInt64(elements)) }
+  @inlinable public mutating func appendMapHead(_ pairs: Int) { appendHead(.map, UInt64(pairs)) }
+  @inlinable public mutating func appendTag(_ number: UInt64) { appendHead(.tag, number) }
+  @inlinable public mutating func appendBool(_ value: Bool) { append(value ? 0xf5 : 0xf4) }
+  @inlinable public mutating func appendNull() { append(0xf6) }
+
+  /// Writes a binary64 float (the preferred shorter forms are not used: the type on the wire was a double).
+  @inlinable
+  public mutating func appendDouble(_ value: Double) {
+    append(0xfb)
+    var bits = value.bitPattern.bigEndian
+    withUnsafeBytes(of: &bits) { append($0) }
+  }
+}

@@ -1,0 +1,133 @@
+// Growable bytes that every stage writes its frames into: no copy on write, no zeroing, no reference counting.
+
+/// A uniquely owned, growable run of bytes.
+///
+/// Writing never allocates once the buffer has reached its working size: `removeAll` keeps the memory,
+/// `shrink(toCapacityBytes:)` gives it back after an unusually large frame.
+@frozen
+public struct ByteBuffer: ~Copyable {
+  @usableFromInline var base: UnsafeMutablePointer<UInt8>
+  @usableFromInline var capacity: Int
+  @usableFromInline var used: Int
+
+  /// An empty buffer with room for `capacityBytes` (at least 16).
+  public init(capacityBytes: Int) {
+    capacity = max(16, capacityBytes)
+    base = .allocate(capacity: capacity)
+    used = 0
+  }
+
+  deinit { base.deallocate() }
+
+  /// Bytes in use.
+  @inlinable public var count: Int { used }
+  @inlinable public var isEmpty: Bool { used == 0 }
+
+  /// The bytes in use. Valid until the next mutation.
+  @inlinable public var bytes: UnsafeRawBufferPointer { UnsafeRawBufferPointer(start: base, count: count) }
+
+  /// Makes room for `additionalBytes` more without moving the bytes in use again.
+  @inlinable
+  public mutating func reserve(_ additionalBytes: Int) {
+    if capacity &- count < additionalBytes { grow(by: additionalBytes) }
+  }
+
+  @usableFromInline
+  @inline(never)
+  mutating func grow(by additionalBytes: Int) {
+    let needed = count + additionalBytes
+    // Doubling keeps appending linear; above 8 MiB by a quarter, so that the slack stays small beside the limits.
+    let stepped = capacity < 8 << 20 ? capacity * 2 : capacity + capacity / 4
+    resize(toCapacityBytes: max(needed, stepped))
+  }
+
+  mutating func resize(toCapacityBytes newCapacity: Int) {
+    let moved = UnsafeMutablePointer<UInt8>.allocate(capacity: newCapacity)
+    moved.update(from: base, count: count)
+    base.deallocate()
+    base = moved
+    capacity = newCapacity
+  }
+
+  /// Forgets the bytes and keeps the memory.
+  @inlinable public mutating func removeAll() { used = 0 }
+
+  /// Gives memory beyond `capacityBytes` back, if the bytes in use allow it.
+  public mutating func shrink(toCapacityBytes limit: Int) {
+    let target = max(16, limit)
+    if capacity > target, count <= target { resize(toCapacityBytes: target) }
+  }
+
+  /// Forgets everything behind the first `newCount` bytes.
+  @inlinable
+  public mutating func truncate(to newCount: Int) {
+    precondition(newCount >= 0 && newCount <= count)
+    used = newCount
+  }
+
+  /// Drops the first `prefixBytes` bytes and moves the rest to the front.
+  public mutating func removeFirst(_ prefixBytes: Int) {
+    precondition(prefixBytes >= 0 && prefixBytes <= count)
+    used -= prefixBytes
+    base.update(from: base + prefixBytes, count: count)
+  }
+
+  @inlinable
+  public mutating func append(_ byte: UInt8) {
+    reserve(1)
+    base[count] = byte
+    used &+= 1
+  }
+
+  @inlinable
+  public mutating func append(_ source: UnsafeRawBufferPointer) {
+    guard let start = source.baseAddress else { return }
+    reserve(source.count)
+    UnsafeMutableRawPointer(base + count).copyMemory(from: start, byteCount: source.count)
+    used &+= source.count
+  }
+
+  @inlinable
+  public mutating func append(_ source: StaticString) {
+    append(UnsafeRawBufferPointer(start: source.utf8Start, count: source.utf8CodeUnitCount))
+  }
+
+  @inlinable
+  public mutating func append(_ source: String) {
+    var source = source
+    source.withUTF8 { append(UnsafeRawBufferPointer($0)) }
+  }
+
+  /// Lets `body` write up to `capacityBytes` bytes at the end and return how many it wrote.
+  @inlinable
+  public mutating func append<Failure: Error>(
+    capacityBytes: Int, _ body: (UnsafeMutableBufferPointer<UInt8>) throws(Failure) -> Int
+  ) throws(Failure) {
+    reserve(capacityBytes)
+    let written = try body(UnsafeMutableBufferPointer(start: base + count, count: capacityBytes))
+    precondition(written >= 0 && written <= capacityBytes)
+    used &+= written
+  }
+
+  /// Replaces one byte already written.
+  @inlinable
+  public subscript(position: Int) -> UInt8 {
+    get {
+      precondition(position >= 0 && position < count)
+      return base[position]
+    }
+    set {
+      precondition(position >= 0 && position < count)
+      base[position] = newValue
+    }
+  }
+
+  /// Opens a hole of `length` bytes at `position`, moves what is behind it, and returns the hole for writing.
+  public mutating func insertHole(at position: Int, lengthBytes length: Int) -> UnsafeMutableBufferPointer<UInt8> {
+    precondition(position >= 0 && position <= count && length >= 0)
+    reserve(length)
+    (base + position + length).update(from: base + position, count: count - position)
+    used += length
+    return UnsafeMutableBufferPointer(start: base + position, count: length)
+  }
+}

@@ -1,0 +1,184 @@
+// The frames that describe: hello, process and flow. Rare, so they are plain Swift values.
+
+/// Begins a stream, and a new scope of ids.
+public struct HelloFrame: Equatable, Sendable {
+  public var version: UInt64
+  /// The program that made the stream, with its version: `tap-capture 0.1.0`.
+  public var producer: String
+  /// What to add to a frame's time for nanoseconds since 1970-01-01T00:00:00Z.
+  public var wallClockOffset: Int64
+  public var host: String
+  /// `live` or `file`.
+  public var source: String
+
+  public init(producer: String, wallClockOffset: Int64, host: String, source: String) {
+    version = tapWireVersion
+    self.producer = producer
+    self.wallClockOffset = wallClockOffset
+    self.host = host
+    self.source = source
+  }
+
+  public init(_ frame: Frame) throws(WireError) {
+    try frame.require(5, "hello")
+    var fields = frame.fields
+    let start = fields.offset
+    version = try fields.readUnsigned()
+    guard version == tapWireVersion else {
+      throw WireError(offset: start, expected: "TapWire version \(tapWireVersion)", found: "version \(version)")
+    }
+    producer = try fields.readText()
+    wallClockOffset = try fields.readInteger()
+    host = try fields.readText()
+    source = try fields.readText()
+  }
+
+  public func append(to output: inout ByteBuffer) {
+    output.appendFrame(.hello, fields: 5) { output in
+      output.appendUnsigned(version)
+      output.appendText(producer)
+      output.appendInteger(wallClockOffset)
+      output.appendText(host)
+      output.appendText(source)
+    }
+  }
+}
+
+/// Describes a process. Its map has the names that the JSON output shows: `pid`, `exe`, `comm`, `user`, …
+///
+/// The map is kept as CBOR: most readers only pass it on.
+public struct ProcessFrame {
+  public var id: UInt64
+  /// A well-formed CBOR map with text keys.
+  public var description: UnsafeRawBufferPointer
+
+  public init(_ frame: Frame) throws(WireError) {
+    try frame.require(2, "process")
+    var fields = frame.fields
+    id = try fields.readUnsigned()
+    description = try fields.readMapItem("a process description, a map")
+  }
+}
+
+/// The side of a connection on which a flow's process is.
+public enum Role: String, Sendable {
+  case client
+  case server
+  case unknown
+}
+
+/// One end of a connection.
+public enum Address: Equatable, Sendable {
+  /// An IP address as RFC 5952 writes it, and a port.
+  case ip(String, port: UInt16)
+  /// A unix socket's path; an abstract name begins with a NUL. Empty where it has none.
+  case unix([UInt8])
+}
+
+/// Describes a flow: one connection as one process holds it.
+public struct FlowFrame: Equatable, Sendable {
+  public var id: UInt64
+  /// The process that holds it, if known.
+  public var process: UInt64?
+  /// `tcp` or `unix`.
+  public var transport: String
+  public var local: Address
+  public var remote: Address
+  public var role: Role
+  /// Whether the connection was open before the capture, so that its first bytes may be missing without a gap.
+  public var isPreexisting: Bool
+
+  public init(
+    id: UInt64, process: UInt64?, transport: String, local: Address, remote: Address, role: Role, isPreexisting: Bool
+  ) {
+    self.id = id
+    self.process = process
+    self.transport = transport
+    self.local = local
+    self.remote = remote
+    self.role = role
+    self.isPreexisting = isPreexisting
+  }
+
+  public init(_ frame: Frame) throws(WireError) {
+    try frame.require(3, "flow")
+    var fields = frame.fields
+    id = try fields.readUnsigned()
+    process = fields.readNullIfPresent() ? nil : try fields.readUnsigned()
+    transport = ""
+    local = .unix([])
+    remote = .unix([])
+    role = .unknown
+    isPreexisting = false
+    for _ in 0..<(try fields.readMapHead()) {
+      switch try fields.readText() {
+      case "transport": transport = try fields.readText()
+      case "local": local = try fields.readAddress()
+      case "remote": remote = try fields.readAddress()
+      case "role": role = Role(rawValue: try fields.readText()) ?? .unknown
+      case "preexisting": isPreexisting = try fields.readBool()
+      default: _ = try fields.readItem()
+      }
+    }
+  }
+
+  public func append(to output: inout ByteBuffer) {
+    output.appendFrame(.flow, fields: 3) { output in
+      output.appendUnsigned(id)
+      if let process { output.appendUnsigned(process) } else { output.appendNull() }
+      output.appendMapHead(isPreexisting ? 5 : 4)
+      output.appendText("transport" as StaticString)
+      output.appendText(transport)
+      output.appendText("local" as StaticString)
+      output.appendAddress(local)
+      output.appendText("remote" as StaticString)
+      output.appendAddress(remote)
+      output.appendText("role" as StaticString)
+      output.appendText(role.rawValue)
+      if isPreexisting {
+        output.appendText("preexisting" as StaticString)
+        output.appendBool(true)
+      }
+    }
+  }
+}
+
+extension CBORReader {
+  mutating func readAddress() throws(WireError) -> Address {
+    let start = offset
+    guard try peekHead().major == .array else { return .unix(Array(try readString())) }
+    guard try readArrayHead() == 2 else {
+      throw WireError(offset: start, expected: "an address [host, port]", found: "another array")
+    }
+    let host = try readText()
+    let portOffset = offset
+    let port = try readUnsigned()
+    guard let port = UInt16(exactly: port) else {
+      throw WireError(offset: portOffset, expected: "a port below 65536", found: "\(port)")
+    }
+    return .ip(host, port: port)
+  }
+
+  /// The next item, which must be a map (RFC 8949, major type 5).
+  mutating func readMapItem(_ expected: String) throws(WireError) -> UnsafeRawBufferPointer {
+    let start = offset
+    let head = try peekHead()
+    guard head.major == .map else {
+      throw WireError(offset: start, expected: expected, found: CBORReader.describe(head))
+    }
+    return try readItem()
+  }
+}
+
+extension ByteBuffer {
+  mutating func appendAddress(_ address: Address) {
+    switch address {
+    case .ip(let host, let port):
+      appendArrayHead(2)
+      appendText(host)
+      appendUnsigned(UInt64(port))
+    case .unix(let path):
+      appendString(path)
+    }
+  }
+}

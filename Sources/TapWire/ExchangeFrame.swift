@@ -1,0 +1,112 @@
+// What decoders emit: a request with its response, self-describing, so that any formatter can print any protocol.
+
+/// A request and its response.
+///
+/// `request` and `response` are CBOR maps with the names that the JSON output shows.
+public struct ExchangeFrame {
+  public var flow: UInt64
+  /// The last byte of the request, or of the message where there is no request: nanoseconds of the monotonic clock.
+  public var start: UInt64
+  /// The last byte of the response; nil where there is none. Never below `start`: a negative latency is clamped and flagged.
+  public var end: UInt64?
+  /// `redis`, `http`, or the name that another decoder chose.
+  public var protocolName: UnsafeRawBufferPointer
+  public var request: UnsafeRawBufferPointer?
+  public var response: UnsafeRawBufferPointer?
+  /// A CBOR array of text strings, empty where all is well. docs/tapwire.md lists them.
+  public var flags: UnsafeRawBufferPointer
+  /// The first byte of the response; nil where there is none or it was not seen.
+  public var firstByte: UInt64?
+  /// The process that made the exchange, where it is not the flow's.
+  public var process: UInt64?
+
+  public init(_ frame: Frame) throws(WireError) {
+    try frame.require(7, "exchange")
+    var fields = frame.fields
+    flow = try fields.readUnsigned()
+    start = try fields.readUnsigned()
+    let endOffset = fields.offset
+    end = fields.readNullIfPresent() ? nil : try fields.readUnsigned()
+    if let end, end < start {
+      throw WireError(offset: endOffset, expected: "an end at or behind the start, \(start)", found: "\(end)")
+    }
+    protocolName = try fields.readString()
+    request = fields.readNullIfPresent() ? nil : try fields.readMapItem("a request, a map or null")
+    response = fields.readNullIfPresent() ? nil : try fields.readMapItem("a response, a map or null")
+    var walk = fields
+    for _ in 0..<(try walk.readArrayHead()) { _ = try walk.readString() }
+    flags = try fields.readItem()
+    firstByte = frame.fieldCount > 7 && !fields.readNullIfPresent() ? try fields.readUnsigned() : nil
+    process = frame.fieldCount > 8 && !fields.readNullIfPresent() ? try fields.readUnsigned() : nil
+  }
+
+  public init(
+    flow: UInt64, start: UInt64, end: UInt64?, protocolName: UnsafeRawBufferPointer, request: UnsafeRawBufferPointer?,
+    response: UnsafeRawBufferPointer?, flags: UnsafeRawBufferPointer, firstByte: UInt64?, process: UInt64?
+  ) {
+    self.flow = flow
+    self.start = start
+    self.end = end
+    self.protocolName = protocolName
+    self.request = request
+    self.response = response
+    self.flags = flags
+    self.firstByte = firstByte
+    self.process = process
+  }
+
+  /// Writes the frame. Its length is computed first, so that nothing is moved; trailing nulls are left out.
+  @inlinable
+  public func append(to output: inout ByteBuffer) {
+    let trailing = process != nil ? 2 : firstByte != nil ? 1 : 0
+    var content = 2 + cborHeadBytes(flow) + cborHeadBytes(start)
+    content += end.map { cborHeadBytes($0) } ?? 1
+    content += cborHeadBytes(UInt64(protocolName.count)) + protocolName.count
+    content += (request?.count ?? 1) + (response?.count ?? 1) + flags.count
+    if trailing > 0 { content += firstByte.map { cborHeadBytes($0) } ?? 1 }
+    if trailing > 1 { content += process.map { cborHeadBytes($0) } ?? 1 }
+    output.reserve(content + 16)
+    output.appendHead(.byteString, UInt64(content))
+    output.appendArrayHead(8 + trailing)
+    output.appendUnsigned(FrameKind.exchange.rawValue)
+    output.appendUnsigned(flow)
+    output.appendUnsigned(start)
+    output.appendOptional(end)
+    output.appendText(protocolName)
+    if let request { output.append(request) } else { output.appendNull() }
+    if let response { output.append(response) } else { output.appendNull() }
+    output.append(flags)
+    if trailing > 0 { output.appendOptional(firstByte) }
+    if trailing > 1 { output.appendOptional(process) }
+  }
+}
+
+extension ByteBuffer {
+  @inlinable
+  mutating func appendOptional(_ value: UInt64?) {
+    if let value { appendUnsigned(value) } else { appendNull() }
+  }
+}
+
+/// Tags that carry RESP types inside CBOR, where CBOR has no type of its own. Other protocols may use them too.
+///
+/// They are not registered with IANA; they stand in the first-come range and are part of TapWire version 1.
+public enum WireTag {
+  /// A simple string: `tag("OK")`.
+  public static let simpleString: UInt64 = 52501
+  /// An error: `tag("ERR …")`.
+  public static let error: UInt64 = 52502
+  /// A verbatim string: `tag([format, text])`.
+  public static let verbatim: UInt64 = 52503
+  /// A push: `tag([kind, …])`.
+  public static let push: UInt64 = 52504
+  /// A value with attributes: `tag([attributes, value])`.
+  public static let attributes: UInt64 = 52505
+  /// A cut value: `tag([full length, beginning])`. Lengths are bytes of a string, elements of an array, pairs of a map.
+  public static let cut: UInt64 = 52506
+  /// A set: `tag([element, …])` (registered: 258).
+  public static let set: UInt64 = 258
+  /// Bignums (RFC 8949, section 3.4.3).
+  public static let positiveBignum: UInt64 = 2
+  public static let negativeBignum: UInt64 = 3
+}

@@ -1,0 +1,218 @@
+// The way into a stage: large reads, frames handed out in place, memory bounded by the largest frame allowed.
+import Glibc
+
+/// Reads the frames of a CBOR Sequence (RFC 8742) of byte strings from a file descriptor.
+public struct FrameReader: ~Copyable {
+  /// What one read asks for, and the buffer's size while frames are of ordinary size.
+  static let readBytes = 256 << 10
+  /// A byte string's longest head.
+  static let maximumHeadBytes = 9
+
+  private let descriptor: Int32
+  private var base: UnsafeMutableRawPointer
+  private var capacity: Int
+  /// The unread bytes are `start..<end` of the buffer.
+  private var start = 0
+  private var end = 0
+  /// Position in the stream of the byte at `start`.
+  public private(set) var offset: UInt64 = 0
+  private var reachedEnd = false
+  /// A frame rewritten by `normalized`, or joined from chunks.
+  private var rewritten = ByteBuffer(capacityBytes: 16)
+
+  public init(descriptor: Int32) {
+    self.descriptor = descriptor
+    capacity = FrameReader.readBytes
+    base = .allocate(byteCount: capacity, alignment: 16)
+    enlargePipe(descriptor)
+  }
+
+  deinit { base.deallocate() }
+
+  /// The next frame, or nil at the end of the stream. The frame is valid until the next call.
+  public mutating func next() throws(StageFailure) -> Frame? { try next(mayWait: true) }
+
+  /// The next frame if it is there without waiting, or nil: the moment to flush before `next`.
+  public mutating func nextReady() throws(StageFailure) -> Frame? { try next(mayWait: false) }
+
+  private mutating func next(mayWait: Bool) throws(StageFailure) -> Frame? {
+    while true {
+      var wanted = end - start + 1
+      switch try headOfNext() {
+      case .frame(let headBytes, let contentBytes):
+        if end - start >= headBytes + contentBytes { return try takeFrame(headBytes, contentBytes) }
+        wanted = headBytes + contentBytes
+      case .chunked:
+        if let frame = try takeChunkedFrame() { return frame }
+      case .incomplete:
+        break
+      }
+      guard try fill(atLeast: wanted, mayWait: mayWait) else { return nil }
+    }
+  }
+
+  private enum Head {
+    case frame(headBytes: Int, contentBytes: Int)
+    case chunked
+    case incomplete
+  }
+
+  private func headOfNext() throws(StageFailure) -> Head {
+    guard end > start else { return .incomplete }
+    let initial = base.load(fromByteOffset: start, as: UInt8.self)
+    guard initial & 0xe0 == CBORMajor.byteString.rawValue else {
+      throw malformed("a byte string (a frame)", "initial byte 0x\(String(initial, radix: 16))")
+    }
+    if initial == 0x5f { return .chunked }
+    let headBytes = initial & 0x1f < 24 ? 1 : 1 + (1 << Int(initial & 0x1f &- 24))
+    guard initial & 0x1f <= 27 else {
+      throw malformed("a byte string (a frame)", "reserved initial byte 0x\(String(initial, radix: 16))")
+    }
+    guard end - start >= headBytes else { return .incomplete }
+    var reader = CBORReader(UnsafeRawBufferPointer(start: base + start, count: headBytes), streamOffset: offset)
+    let length: UInt64
+    do { length = try reader.readHead().argument } catch { throw .malformed(error) }
+    guard length <= UInt64(Frame.maximumBytes) else {
+      throw malformed("a frame of at most \(Frame.maximumBytes) bytes", "a length of \(length)")
+    }
+    return .frame(headBytes: headBytes, contentBytes: Int(length))
+  }
+
+  private func malformed(_ expected: String, _ found: String) -> StageFailure {
+    .malformed(WireError(offset: offset, expected: expected, found: found))
+  }
+
+  private mutating func takeFrame(_ headBytes: Int, _ contentBytes: Int) throws(StageFailure) -> Frame {
+    let encoded = UnsafeRawBufferPointer(start: base + start, count: headBytes + contentBytes)
+    let content = UnsafeRawBufferPointer(rebasing: encoded[headBytes...])
+    let contentOffset = offset &+ UInt64(headBytes)
+    start += encoded.count
+    offset &+= UInt64(encoded.count)
+    do {
+      return try Frame(encoded: encoded, content: content, streamOffset: contentOffset)
+    } catch {
+      guard error.isIndefiniteLength else { throw .malformed(error) }
+      return try rewrite(content, contentOffset)
+    }
+  }
+
+  /// The same frame with definite lengths only, for a frame whose reading threw `isIndefiniteLength`.
+  mutating func normalized(_ frame: Frame) throws(StageFailure) -> Frame {
+    var outer = CBORReader(frame.encoded, streamOffset: offset &- UInt64(frame.encoded.count))
+    do {
+      let content = try outer.readString()
+      return try rewrite(content, offset &- UInt64(content.count))
+    } catch let error as WireError {
+      throw .malformed(error)
+    } catch let failure as StageFailure {
+      throw failure
+    } catch {
+      throw malformed("a frame", "\(error)")
+    }
+  }
+
+  private mutating func rewrite(_ content: UnsafeRawBufferPointer, _ contentOffset: UInt64) throws(StageFailure) -> Frame {
+    var definite = ByteBuffer(capacityBytes: content.count + 64)
+    do {
+      try CBORNormalizer.definite(content, streamOffset: contentOffset, into: &definite)
+      rewritten.removeAll()
+      rewritten.appendBytes(definite.bytes)
+      let headBytes = rewritten.count - definite.count
+      return try Frame(
+        encoded: rewritten.bytes, content: UnsafeRawBufferPointer(rebasing: rewritten.bytes[headBytes...]),
+        streamOffset: contentOffset)
+    } catch {
+      throw .malformed(error)
+    }
+  }
+
+  /// A frame in a byte string of indefinite length (RFC 8949, section 3.2.3), or nil if more input is needed.
+  private mutating func takeChunkedFrame() throws(StageFailure) -> Frame? {
+    let unread = UnsafeRawBufferPointer(start: base + start, count: end - start)
+    guard let length = try chunkedLength(unread) else {
+      if unread.count > 2 * Frame.maximumBytes {
+        throw malformed("a frame of at most \(Frame.maximumBytes) bytes", "chunks without an end")
+      }
+      return nil
+    }
+    let encoded = UnsafeRawBufferPointer(rebasing: unread[..<length])
+    let frameOffset = offset
+    start += length
+    offset &+= UInt64(length)
+    var joined = ByteBuffer(capacityBytes: length)
+    do {
+      try CBORNormalizer.definite(encoded, streamOffset: frameOffset, into: &joined)
+      var outer = CBORReader(joined.bytes, streamOffset: frameOffset)
+      return try rewrite(try outer.readString(), frameOffset)
+    } catch let error as WireError {
+      throw .malformed(error)
+    } catch let failure as StageFailure {
+      throw failure
+    } catch {
+      throw malformed("a frame", "\(error)")
+    }
+  }
+
+  /// Bytes up to and with the break that ends the chunks, or nil where it has not come yet.
+  private func chunkedLength(_ unread: UnsafeRawBufferPointer) throws(StageFailure) -> Int? {
+    var position = 1
+    while position < unread.count {
+      let initial = unread[position]
+      if initial == 0xff { return position + 1 }
+      guard initial & 0xe0 == CBORMajor.byteString.rawValue, initial & 0x1f <= 27 else {
+        throw malformed("a chunk of a byte string", "initial byte 0x\(String(initial, radix: 16))")
+      }
+      let headBytes = initial & 0x1f < 24 ? 1 : 1 + (1 << Int(initial & 0x1f &- 24))
+      guard unread.count - position >= headBytes else { return nil }
+      var reader = CBORReader(UnsafeRawBufferPointer(rebasing: unread[position...]), streamOffset: offset)
+      guard let length = try? reader.readHead().argument, length <= UInt64(Frame.maximumBytes) else {
+        throw malformed("a chunk of at most \(Frame.maximumBytes) bytes", "a longer one")
+      }
+      position += headBytes + Int(length)
+    }
+    return nil
+  }
+
+  /// Reads until `bytes` unread bytes are there. False at the end of input, or where that would take waiting and may not.
+  private mutating func fill(atLeast bytes: Int, mayWait: Bool) throws(StageFailure) -> Bool {
+    makeRoom(for: bytes)
+    while end - start < bytes {
+      if reachedEnd {
+        if end == start { return false }
+        throw malformed("a whole frame", "the end of the input after \(end - start) bytes of it")
+      }
+      guard inputIsReady(mayWait: mayWait) else { return false }
+      let got = read(descriptor, base + end, capacity - end)
+      if got > 0 {
+        end += got
+      } else if got == 0 {
+        reachedEnd = true
+      } else if errno != EINTR && errno != EAGAIN {
+        throw .system(operation: "reading stdin", errno: errno)
+      }
+    }
+    return true
+  }
+
+  private func inputIsReady(mayWait: Bool) -> Bool {
+    var waiting = pollfd(fd: descriptor, events: Int16(POLLIN), revents: 0)
+    // EINTR counts as not ready: the caller asks again.
+    return poll(&waiting, 1, mayWait ? -1 : 0) != 0
+  }
+
+  private mutating func makeRoom(for bytes: Int) {
+    let wanted = max(FrameReader.readBytes, bytes)
+    // Large enough for the frame, and no larger than needed once an unusually large one has gone by.
+    if capacity < wanted || (capacity > wanted && start == end && capacity > FrameReader.readBytes) {
+      let moved = UnsafeMutableRawPointer.allocate(byteCount: wanted, alignment: 16)
+      moved.copyMemory(from: base + start, byteCount: end - start)
+      base.deallocate()
+      base = moved
+      capacity = wanted
+    } else if start > 0 {
+      base.copyMemory(from: base + start, byteCount: end - start)
+    }
+    end -= start
+    start = 0
+  }
+}

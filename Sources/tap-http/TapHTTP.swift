@@ -1,0 +1,19 @@
+// The command line of tap-http.
+import ArgumentParser
+import Glibc
+import TapWire
+
+@main
+struct TapHTTP: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "tap-http",
+    abstract: "Decode HTTP; in this version every frame is passed on.",
+    version: tapVersion)
+
+  func run() throws {
+    installStageSignals()
+    var stage = PassThrough()
+    var loop = StageLoop(program: "tap-http")
+    exit(loop.run(&stage).rawValue)
+  }
+}
