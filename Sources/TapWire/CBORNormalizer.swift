@@ -50,7 +50,9 @@ struct CBORNormalizer {
     output.append(CBORMajor.simple.rawValue | head.additional)
     guard head.additional >= 24 else { return }
     var bits = head.argument.bigEndian
-    withUnsafeBytes(of: &bits) { output.append(UnsafeRawBufferPointer(rebasing: $0.suffix(1 << (head.additional - 24)))) }
+    withUnsafeBytes(of: &bits) {
+      output.append(UnsafeRawBufferPointer(rebasing: $0.suffix(1 << (head.additional - 24))))
+    }
   }
 
   private static func joinChunks(

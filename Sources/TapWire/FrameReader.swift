@@ -111,7 +111,9 @@ public struct FrameReader: ~Copyable {
     }
   }
 
-  private mutating func rewrite(_ content: UnsafeRawBufferPointer, _ contentOffset: UInt64) throws(StageFailure) -> Frame {
+  private mutating func rewrite(_ content: UnsafeRawBufferPointer, _ contentOffset: UInt64) throws(StageFailure)
+    -> Frame
+  {
     var definite = ByteBuffer(capacityBytes: content.count + 64)
     do {
       try CBORNormalizer.definite(content, streamOffset: contentOffset, into: &definite)

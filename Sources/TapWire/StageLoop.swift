@@ -18,7 +18,6 @@ public struct StageLoop: ~Copyable {
   private var reader: FrameReader
   private var output: Output
   private var scopeIsOpen = false
-  
 
   /// `input` and `output` are file descriptors; the defaults are those of a filter.
   public init(program: String, input: Int32 = STDIN_FILENO, output: Int32 = STDOUT_FILENO) {

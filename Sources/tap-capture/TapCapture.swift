@@ -1,6 +1,5 @@
 // The command line of tap-capture.
 import ArgumentParser
-import Glibc
 import TapWire
 
 @main
@@ -14,6 +13,6 @@ struct TapCapture: ParsableCommand {
     installStageSignals()
     var stage = PassThrough()
     var loop = StageLoop(program: "tap-capture")
-    exit(loop.run(&stage).rawValue)
+    throw ExitCode(loop.run(&stage).rawValue)
   }
 }

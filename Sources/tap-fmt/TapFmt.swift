@@ -1,6 +1,5 @@
 // The command line of tap-fmt.
 import ArgumentParser
-import Glibc
 import TapWire
 
 @main
@@ -14,6 +13,6 @@ struct TapFmt: ParsableCommand {
     installStageSignals()
     var stage = PassThrough()
     var loop = StageLoop(program: "tap-fmt")
-    exit(loop.run(&stage).rawValue)
+    throw ExitCode(loop.run(&stage).rawValue)
   }
 }

@@ -1,6 +1,5 @@
 // The command line of tap-resp.
 import ArgumentParser
-import Glibc
 import TapWire
 
 @main
@@ -14,6 +13,6 @@ struct TapResp: ParsableCommand {
     installStageSignals()
     var stage = PassThrough()
     var loop = StageLoop(program: "tap-resp")
-    exit(loop.run(&stage).rawValue)
+    throw ExitCode(loop.run(&stage).rawValue)
   }
 }

@@ -1,0 +1,164 @@
+// What all decoders share: flows are held back until claimed, claimed flows are decoded, everything else passes in order.
+
+/// What the first bytes of a flow say about its protocol.
+public enum Verdict: Sendable {
+  /// No other protocol begins like this: the decoder takes the flow.
+  case claim
+  /// It is something else: the flow passes through.
+  case reject
+  /// More bytes, or the other direction, must decide.
+  case undecided
+}
+
+/// The first bytes of a flow in both directions, up to `UndecidedFlow.evidenceBytes` each.
+///
+/// They begin anywhere where the flow was open before the capture, and behind the gap where one came before the verdict.
+public struct FlowEvidence {
+  public let flow: FlowFrame?
+  public let sent: UnsafeRawBufferPointer
+  public let received: UnsafeRawBufferPointer
+}
+
+/// A decoder of one flow.
+public protocol FlowDecoder: AnyObject {
+  /// What all flows of the stage share: options, limits, counters.
+  associatedtype Context: AnyObject
+
+  /// Judges the first bytes. Called again with more of them while undecided.
+  static func judge(_ evidence: FlowEvidence) -> Verdict
+
+  /// Takes a flow that `judge` claimed. `flow` is nil where no flow frame described it.
+  init(id: UInt64, flow: FlowFrame?, evidence: FlowEvidence, context: Context)
+
+  /// The flow was described again, with more in it.
+  func update(_ flow: FlowFrame)
+
+  /// The next bytes of one direction: `data.offset` continues where the last ended.
+  func receive(_ data: DataFrame, into output: inout Output)
+
+  /// Bytes of one direction are missing: `gap.offset` continues where the last data ended.
+  func lose(_ gap: GapFrame, into output: inout Output)
+
+  /// The flow ends; `time` is nil where the stream ended first. Emit what is pending. Nothing follows.
+  func close(at time: UInt64?, into output: inout Output)
+}
+
+/// A stage that decodes the flows which `Decoder` claims and passes everything else on, in order within each flow.
+public struct DecoderStage<Decoder: FlowDecoder>: Stage, ~Copyable {
+  let context: Decoder.Context
+  private var flows = FlowTable<FlowState<Decoder>>()
+  private var heldBytes = 0
+
+  /// Frames held back in all; beyond it the flow that wants more is released.
+  static var maximumHeldBytes: Int { 8 << 20 }
+
+  public init(context: Decoder.Context) { self.context = context }
+
+  public mutating func receive(_ frame: Frame, into output: inout Output) throws(WireError) {
+    switch frame.kind {
+    case .data: try receiveData(frame, into: &output)
+    case .gap: try receiveGap(frame, into: &output)
+    case .close: try receiveClose(frame, into: &output)
+    case .flow:
+      try describe(FlowFrame(frame))
+      output.forward(frame)
+    default: output.forward(frame)
+    }
+  }
+
+  public mutating func endScope(into output: inout Output) {
+    for id in flows.keys.sorted() {
+      guard let state = flows[id] else { continue }
+      settle(state, id: id, into: &output)
+      flows[id]?.decoder?.close(at: nil, into: &output)
+    }
+    flows.removeAll()
+  }
+
+  private mutating func state(of id: UInt64) -> FlowState<Decoder> {
+    if let state = flows[id] { return state }
+    let state = FlowState<Decoder>()
+    flows[id] = state
+    return state
+  }
+
+  private mutating func describe(_ flow: FlowFrame) {
+    let state = state(of: flow.id)
+    state.flow = flow
+    state.decoder?.update(flow)
+  }
+
+  private mutating func receiveData(_ frame: Frame, into output: inout Output) throws(WireError) {
+    let data = try DataFrame(frame)
+    let state = state(of: data.flow)
+    if let decoder = state.decoder {
+      state.deliver(data, to: decoder, into: &output)
+    } else if let undecided = state.undecided {
+      undecided.hold(frame, data: data)
+      heldBytes += frame.encoded.count
+      decide(state, undecided, id: data.flow, into: &output)
+    } else {
+      output.forward(frame)
+    }
+  }
+
+  private mutating func receiveGap(_ frame: Frame, into output: inout Output) throws(WireError) {
+    let gap = try GapFrame(frame)
+    let state = state(of: gap.flow)
+    if let decoder = state.decoder {
+      state.deliver(gap, to: decoder, into: &output)
+    } else if let undecided = state.undecided {
+      undecided.hold(frame, gap: gap)
+      heldBytes += frame.encoded.count
+      decide(state, undecided, id: gap.flow, into: &output)
+      return
+    }
+    // A gap stays visible downstream, whoever decodes the flow.
+    output.forward(frame)
+  }
+
+  private mutating func receiveClose(_ frame: Frame, into output: inout Output) throws(WireError) {
+    let close = try CloseFrame(frame)
+    if let state = flows[close.flow] {
+      settle(state, id: close.flow, into: &output)
+      state.decoder?.close(at: close.time, into: &output)
+      flows[close.flow] = nil
+    }
+    output.forward(frame)
+  }
+
+  private mutating func decide(
+    _ state: FlowState<Decoder>, _ undecided: UndecidedFlow, id: UInt64, into output: inout Output
+  ) {
+    var verdict = Decoder.judge(undecided.evidence(of: state.flow))
+    let isFull = undecided.held.count > UndecidedFlow.maximumHeldBytes || heldBytes > Self.maximumHeldBytes
+    if verdict == .undecided, isFull { verdict = .reject }
+    if verdict != .undecided { settle(state, as: verdict, id: id, into: &output) }
+  }
+
+  /// Ends the waiting of a flow that is still undecided: nobody claimed it.
+  private mutating func settle(_ state: FlowState<Decoder>, id: UInt64, into output: inout Output) {
+    if state.undecided != nil { settle(state, as: .reject, id: id, into: &output) }
+  }
+
+  private mutating func settle(
+    _ state: FlowState<Decoder>, as verdict: Verdict, id: UInt64, into output: inout Output
+  ) {
+    guard let undecided = state.undecided else { return }
+    heldBytes -= undecided.held.count
+    state.undecided = nil
+    if verdict == .claim {
+      state.decoder = Decoder(id: id, flow: state.flow, evidence: undecided.evidence(of: state.flow), context: context)
+    }
+    undecided.forEachHeldFrame { frame in
+      if let decoder = state.decoder, frame.kind == .data, let data = try? DataFrame(frame) {
+        state.deliver(data, to: decoder, into: &output)
+        return
+      }
+      if let decoder = state.decoder, frame.kind == .gap, let gap = try? GapFrame(frame) {
+        state.deliver(gap, to: decoder, into: &output)
+      }
+      output.forward(frame)
+    }
+  }
+}

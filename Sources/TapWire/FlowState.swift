@@ -1,0 +1,117 @@
+// One flow inside a decoder's stage: undecided, claimed or passed on, and where its byte streams stand.
+
+/// What a decoder's stage knows of one flow.
+final class FlowState<Decoder: FlowDecoder> {
+  /// The latest description, if one came.
+  var flow: FlowFrame?
+  /// Set from the first frame until the verdict.
+  var undecided: UndecidedFlow? = UndecidedFlow()
+  /// Set once claimed. Neither this nor `undecided`: the flow passes through.
+  var decoder: Decoder?
+  /// The stream offset that must come next; nil before the first byte of that direction.
+  private var nextSent: UInt64?
+  private var nextReceived: UInt64?
+
+  /// Hands data to the decoder as one continuous stream: what is missing is announced, what came already is dropped.
+  @inline(__always)
+  func deliver(_ data: DataFrame, to decoder: Decoder, into output: inout Output) {
+    let expected = data.direction == .sent ? nextSent : nextReceived
+    let end = data.offset &+ UInt64(data.bytes.count)
+    if expected == data.offset {
+      setNext(data.direction, end)
+      decoder.receive(data, into: &output)
+    } else {
+      deliverOutOfStep(data, expected: expected ?? firstOffset(data.offset), to: decoder, into: &output)
+    }
+  }
+
+  private func setNext(_ direction: Direction, _ offset: UInt64) {
+    if direction == .sent { nextSent = offset } else { nextReceived = offset }
+  }
+
+  /// Streams begin at 0; those of a connection that was open before the capture wherever their first byte is.
+  private func firstOffset(_ seen: UInt64) -> UInt64 { flow?.isPreexisting == false ? 0 : seen }
+
+  private func deliverOutOfStep(
+    _ data: DataFrame, expected: UInt64, to decoder: Decoder, into output: inout Output
+  ) {
+    if data.offset > expected {
+      // The writer should have said so with a gap frame; the offsets say it all the same.
+      decoder.lose(
+        GapFrame(
+          flow: data.flow, direction: data.direction, time: data.time, offset: expected,
+          length: data.offset - expected, reason: .notCaptured), into: &output)
+    }
+    let end = data.offset &+ UInt64(data.bytes.count)
+    guard end > expected || data.offset == expected else { return }
+    var fresh = data
+    if data.offset < expected {
+      fresh.bytes = UnsafeRawBufferPointer(rebasing: data.bytes[Int(expected - data.offset)...])
+      fresh.offset = expected
+    }
+    setNext(data.direction, end)
+    decoder.receive(fresh, into: &output)
+  }
+
+  /// Hands a gap to the decoder, less what the stream had already.
+  func deliver(_ gap: GapFrame, to decoder: Decoder, into output: inout Output) {
+    let expected = (gap.direction == .sent ? nextSent : nextReceived) ?? firstOffset(gap.offset)
+    let end = gap.offset &+ gap.length
+    guard end > expected else { return }
+    setNext(gap.direction, end)
+    // Also covers bytes before the gap that nobody mentioned.
+    var missing = gap
+    missing.offset = expected
+    missing.length = end - expected
+    decoder.lose(missing, into: &output)
+  }
+}
+
+/// The frames of a flow that nobody has claimed yet.
+final class UndecidedFlow {
+  /// What a decoder may look at, per direction.
+  static let evidenceBytes = 1024
+  /// Held back per flow; a flow that is still undecided beyond it is released.
+  static let maximumHeldBytes = 64 << 10
+
+  /// Whole frames, one after the other.
+  private(set) var held = ByteBuffer(capacityBytes: 256)
+  private var sent = ByteBuffer(capacityBytes: 64)
+  private var received = ByteBuffer(capacityBytes: 64)
+
+  func evidence(of flow: FlowFrame?) -> FlowEvidence {
+    FlowEvidence(flow: flow, sent: sent.bytes, received: received.bytes)
+  }
+
+  func hold(_ frame: Frame, data: DataFrame) {
+    held.append(frame.encoded)
+    if data.direction == .sent {
+      UndecidedFlow.keep(data.bytes, in: &sent)
+    } else {
+      UndecidedFlow.keep(data.bytes, in: &received)
+    }
+  }
+
+  func hold(_ frame: Frame, gap: GapFrame) {
+    held.append(frame.encoded)
+    // What stood before the gap was not enough; what stands behind it is no continuation. Judge that by itself.
+    if gap.direction == .sent { sent.removeAll() } else { received.removeAll() }
+  }
+
+  private static func keep(_ bytes: UnsafeRawBufferPointer, in evidence: inout ByteBuffer) {
+    evidence.append(UnsafeRawBufferPointer(rebasing: bytes.prefix(evidenceBytes - evidence.count)))
+  }
+
+  func forEachHeldFrame(_ body: (Frame) -> Void) {
+    var rest = held.bytes
+    while !rest.isEmpty {
+      // These frames were read once already: they cannot fail now.
+      var reader = CBORReader(rest, streamOffset: 0)
+      guard let content = try? reader.readString() else { return }
+      let encoded = UnsafeRawBufferPointer(rebasing: rest[..<(rest.count - reader.rest.count)])
+      guard let frame = try? Frame(encoded: encoded, content: content, streamOffset: 0) else { return }
+      body(frame)
+      rest = reader.rest
+    }
+  }
+}
