@@ -1,15 +1,20 @@
 // Writing CBOR (RFC 8949): shortest heads, definite lengths, nothing reordered.
 
 /// The major types of RFC 8949, section 3.1, as the three top bits of a head.
-public enum CBORMajor: UInt8, Sendable {
-  case unsigned = 0x00
-  case negative = 0x20
-  case byteString = 0x40
-  case textString = 0x60
-  case array = 0x80
-  case map = 0xa0
-  case tag = 0xc0
-  case simple = 0xe0
+///
+/// A struct over the raw bits, not an enum: all eight patterns are valid, so reading one needs no check.
+public struct CBORMajor: Equatable, Sendable {
+  public let rawValue: UInt8
+  @inlinable public init(initialByte: UInt8) { rawValue = initialByte & 0xe0 }
+
+  @inlinable public static var unsigned: CBORMajor { CBORMajor(initialByte: 0x00) }
+  @inlinable public static var negative: CBORMajor { CBORMajor(initialByte: 0x20) }
+  @inlinable public static var byteString: CBORMajor { CBORMajor(initialByte: 0x40) }
+  @inlinable public static var textString: CBORMajor { CBORMajor(initialByte: 0x60) }
+  @inlinable public static var array: CBORMajor { CBORMajor(initialByte: 0x80) }
+  @inlinable public static var map: CBORMajor { CBORMajor(initialByte: 0xa0) }
+  @inlinable public static var tag: CBORMajor { CBORMajor(initialByte: 0xc0) }
+  @inlinable public static var simple: CBORMajor { CBORMajor(initialByte: 0xe0) }
 }
 
 /// How many bytes the shortest head for `argument` takes: 1, 2, 3, 5 or 9 (RFC 8949, section 4.2.1).

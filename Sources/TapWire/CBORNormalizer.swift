@@ -40,7 +40,7 @@ struct CBORNormalizer {
     case .tag:
       output.appendHead(.tag, head.argument)
       try copyItem(&reader, into: &output, depth: depth + 1)
-    case .simple:
+    default:
       appendSimple(head, into: &output)
     }
   }

@@ -2,24 +2,24 @@
 
 /// The head of a data item.
 public struct CBORHead: Sendable {
-  public let major: CBORMajor
   /// The value, length, count, tag number or float bits; 0 where `isIndefinite`.
   public let argument: UInt64
-  /// Additional information 31: an indefinite length, or the "break" that ends one (major type 7).
-  public let isIndefinite: Bool
-  /// The low five bits of the initial byte; tells a float's width.
-  public let additional: UInt8
+  /// The initial byte: major type and additional information.
+  @usableFromInline let initial: UInt8
 
-  @usableFromInline
-  init(major: CBORMajor, argument: UInt64, isIndefinite: Bool, additional: UInt8) {
-    self.major = major
+  @inlinable
+  init(_ initial: UInt8, argument: UInt64) {
+    self.initial = initial
     self.argument = argument
-    self.isIndefinite = isIndefinite
-    self.additional = additional
   }
 
+  @inlinable public var major: CBORMajor { CBORMajor(initialByte: initial) }
+  /// The low five bits of the initial byte; tells a float's width.
+  @inlinable public var additional: UInt8 { initial & 0x1f }
+  /// Additional information 31: an indefinite length, or the "break" that ends one (major type 7).
+  @inlinable public var isIndefinite: Bool { additional == 31 }
   /// Whether this is the "break" stop code (RFC 8949, section 3.2.1).
-  @inlinable public var isBreak: Bool { major == .simple && isIndefinite }
+  @inlinable public var isBreak: Bool { initial == 0xff }
 }
 
 /// A cursor over the CBOR items of one frame.
@@ -55,29 +55,28 @@ public struct CBORReader {
   }
 
   @inlinable
+  @inline(__always)
   public mutating func readHead() throws(WireError) -> CBORHead {
-    let start = position
-    guard start < bytes.count else { throw fail("a data item", "the end of the frame", at: start) }
-    let initial = bytes[start]
-    // Three bits always name one of the eight major types.
-    let major = CBORMajor(rawValue: initial & 0xe0) ?? .simple
-    let additional = initial & 0x1f
+    guard position < bytes.count else { throw fail("a data item", "the end of the frame", at: position) }
+    let initial = bytes[position]
     position &+= 1
-    if additional < 24 {
-      return CBORHead(major: major, argument: UInt64(additional), isIndefinite: false, additional: additional)
+    let additional = initial & 0x1f
+    if additional < 24 { return CBORHead(initial, argument: UInt64(additional)) }
+    return try readLongHead(initial)
+  }
+
+  @usableFromInline
+  mutating func readLongHead(_ initial: UInt8) throws(WireError) -> CBORHead {
+    let start = position &- 1
+    switch initial & 0x1f {
+    case 24: return CBORHead(initial, argument: UInt64(try readRaw(UInt8.self, from: start)))
+    case 25: return CBORHead(initial, argument: UInt64(try readRaw(UInt16.self, from: start)))
+    case 26: return CBORHead(initial, argument: UInt64(try readRaw(UInt32.self, from: start)))
+    case 27: return CBORHead(initial, argument: try readRaw(UInt64.self, from: start))
+    // Integers and tags have no indefinite form.
+    case 31 where initial >= 0x40 && initial != 0xdf: return CBORHead(initial, argument: 0)
+    default: throw fail("a CBOR head", "reserved initial byte 0x\(String(initial, radix: 16))", at: start)
     }
-    let argument: UInt64
-    switch additional {
-    case 24: argument = UInt64(try readRaw(UInt8.self, from: start))
-    case 25: argument = UInt64(try readRaw(UInt16.self, from: start))
-    case 26: argument = UInt64(try readRaw(UInt32.self, from: start))
-    case 27: argument = try readRaw(UInt64.self, from: start)
-    case 31 where major != .unsigned && major != .negative && major != .tag:
-      return CBORHead(major: major, argument: 0, isIndefinite: true, additional: additional)
-    default:
-      throw fail("a CBOR head", "reserved initial byte 0x\(String(initial, radix: 16))", at: start)
-    }
-    return CBORHead(major: major, argument: argument, isIndefinite: false, additional: additional)
   }
 
   @inlinable
@@ -98,6 +97,7 @@ public struct CBORReader {
   }
 
   @inlinable
+  @inline(__always)
   public mutating func readUnsigned() throws(WireError) -> UInt64 {
     let start = position
     let head = try readHead()
@@ -175,10 +175,11 @@ public struct CBORReader {
   public mutating func readMapHead() throws(WireError) -> Int { try readCount(.map, "a map", bytesEach: 2) }
 
   @inlinable
-  mutating func readCount(_ major: CBORMajor, _ name: String, bytesEach: Int) throws(WireError) -> Int {
+  @inline(__always)
+  mutating func readCount(_ major: CBORMajor, _ name: StaticString, bytesEach: Int) throws(WireError) -> Int {
     let start = position
     let head = try readHead()
-    guard head.major == major else { throw unexpected(head, name, at: start) }
+    guard head.major == major else { throw unexpected(head, "\(name)", at: start) }
     if head.isIndefinite { throw indefiniteLength(at: start) }
     guard head.argument <= UInt64((bytes.count &- position) / bytesEach) else {
       throw fail("\(name) that fits its frame", "a count of \(head.argument)", at: start)
@@ -215,7 +216,7 @@ public struct CBORReader {
         }
         try skipItems(head.argument * 2, depth: depth + 1)
       case .tag: try skipItems(1, depth: depth + 1)
-      case .simple:
+      default:
         // RFC 8949, 3.3: simple values below 32 have no two-byte form.
         if head.additional == 24, head.argument < 32 { throw unexpected(head, "a simple value", at: start) }
       }
@@ -247,7 +248,7 @@ public struct CBORReader {
     case .array: return "an array" + length
     case .map: return "a map" + length
     case .tag: return "tag \(head.argument)"
-    case .simple: return head.additional == 22 ? "null" : head.additional >= 25 ? "a float" : "a simple value"
+    default: return head.additional == 22 ? "null" : head.additional >= 25 ? "a float" : "a simple value"
     }
   }
 }

@@ -14,22 +14,14 @@ public enum Verdict: Sendable {
 ///
 /// They begin anywhere where the flow was open before the capture, and behind the gap where one came before the verdict.
 public struct FlowEvidence {
+  /// The flow's description; nil where no flow frame came.
   public let flow: FlowFrame?
   public let sent: UnsafeRawBufferPointer
   public let received: UnsafeRawBufferPointer
 }
 
-/// A decoder of one flow.
+/// A decoder of one flow that it claimed.
 public protocol FlowDecoder: AnyObject {
-  /// What all flows of the stage share: options, limits, counters.
-  associatedtype Context: AnyObject
-
-  /// Judges the first bytes. Called again with more of them while undecided.
-  static func judge(_ evidence: FlowEvidence) -> Verdict
-
-  /// Takes a flow that `judge` claimed. `flow` is nil where no flow frame described it.
-  init(id: UInt64, flow: FlowFrame?, evidence: FlowEvidence, context: Context)
-
   /// The flow was described again, with more in it.
   func update(_ flow: FlowFrame)
 
@@ -43,16 +35,27 @@ public protocol FlowDecoder: AnyObject {
   func close(at time: UInt64?, into output: inout Output)
 }
 
-/// A stage that decodes the flows which `Decoder` claims and passes everything else on, in order within each flow.
-public struct DecoderStage<Decoder: FlowDecoder>: Stage, ~Copyable {
-  let context: Decoder.Context
-  private var flows = FlowTable<FlowState<Decoder>>()
+/// A stage that decodes the flows of its protocol and passes everything else on, in order within each flow.
+///
+/// Not generic over the decoder: a call through the protocol costs less than code that cannot be specialised across modules.
+public struct DecoderStage: Stage, ~Copyable {
+  /// Judges the first bytes of a flow. Called again with more of them while undecided.
+  public typealias Judge = (FlowEvidence) -> Verdict
+  /// Takes the flow `id` that was claimed on that evidence.
+  public typealias Claim = (_ id: UInt64, FlowEvidence) -> any FlowDecoder
+
+  private let judge: Judge
+  private let claim: Claim
+  private var flows = FlowTable<FlowState>()
   private var heldBytes = 0
 
   /// Frames held back in all; beyond it the flow that wants more is released.
-  static var maximumHeldBytes: Int { 8 << 20 }
+  static let maximumHeldBytes = 8 << 20
 
-  public init(context: Decoder.Context) { self.context = context }
+  public init(judge: @escaping Judge, claim: @escaping Claim) {
+    self.judge = judge
+    self.claim = claim
+  }
 
   public mutating func receive(_ frame: Frame, into output: inout Output) throws(WireError) {
     switch frame.kind {
@@ -75,9 +78,9 @@ public struct DecoderStage<Decoder: FlowDecoder>: Stage, ~Copyable {
     flows.removeAll()
   }
 
-  private mutating func state(of id: UInt64) -> FlowState<Decoder> {
+  private mutating func state(of id: UInt64) -> FlowState {
     if let state = flows[id] { return state }
-    let state = FlowState<Decoder>()
+    let state = FlowState()
     flows[id] = state
     return state
   }
@@ -128,27 +131,27 @@ public struct DecoderStage<Decoder: FlowDecoder>: Stage, ~Copyable {
   }
 
   private mutating func decide(
-    _ state: FlowState<Decoder>, _ undecided: UndecidedFlow, id: UInt64, into output: inout Output
+    _ state: FlowState, _ undecided: UndecidedFlow, id: UInt64, into output: inout Output
   ) {
-    var verdict = Decoder.judge(undecided.evidence(of: state.flow))
+    var verdict = judge(undecided.evidence(of: state.flow))
     let isFull = undecided.held.count > UndecidedFlow.maximumHeldBytes || heldBytes > Self.maximumHeldBytes
     if verdict == .undecided, isFull { verdict = .reject }
     if verdict != .undecided { settle(state, as: verdict, id: id, into: &output) }
   }
 
   /// Ends the waiting of a flow that is still undecided: nobody claimed it.
-  private mutating func settle(_ state: FlowState<Decoder>, id: UInt64, into output: inout Output) {
+  private mutating func settle(_ state: FlowState, id: UInt64, into output: inout Output) {
     if state.undecided != nil { settle(state, as: .reject, id: id, into: &output) }
   }
 
   private mutating func settle(
-    _ state: FlowState<Decoder>, as verdict: Verdict, id: UInt64, into output: inout Output
+    _ state: FlowState, as verdict: Verdict, id: UInt64, into output: inout Output
   ) {
     guard let undecided = state.undecided else { return }
     heldBytes -= undecided.held.count
     state.undecided = nil
     if verdict == .claim {
-      state.decoder = Decoder(id: id, flow: state.flow, evidence: undecided.evidence(of: state.flow), context: context)
+      state.decoder = claim(id, undecided.evidence(of: state.flow))
     }
     undecided.forEachHeldFrame { frame in
       if let decoder = state.decoder, frame.kind == .data, let data = try? DataFrame(frame) {

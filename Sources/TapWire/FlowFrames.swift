@@ -167,6 +167,6 @@ extension ByteBuffer {
     let hole = insertHole(at: start, lengthBytes: cborHeadBytes(length))
     var head = ByteBuffer(capacityBytes: 16)
     head.appendHead(.byteString, length)
-    hole.update(fromContentsOf: head.bytes.bindMemory(to: UInt8.self))
+    _ = hole.update(fromContentsOf: head.bytes.bindMemory(to: UInt8.self))
   }
 }

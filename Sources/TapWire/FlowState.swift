@@ -1,20 +1,20 @@
 // One flow inside a decoder's stage: undecided, claimed or passed on, and where its byte streams stand.
 
 /// What a decoder's stage knows of one flow.
-final class FlowState<Decoder: FlowDecoder> {
+final class FlowState {
   /// The latest description, if one came.
   var flow: FlowFrame?
   /// Set from the first frame until the verdict.
   var undecided: UndecidedFlow? = UndecidedFlow()
   /// Set once claimed. Neither this nor `undecided`: the flow passes through.
-  var decoder: Decoder?
+  var decoder: (any FlowDecoder)?
   /// The stream offset that must come next; nil before the first byte of that direction.
   private var nextSent: UInt64?
   private var nextReceived: UInt64?
 
   /// Hands data to the decoder as one continuous stream: what is missing is announced, what came already is dropped.
   @inline(__always)
-  func deliver(_ data: DataFrame, to decoder: Decoder, into output: inout Output) {
+  func deliver(_ data: DataFrame, to decoder: any FlowDecoder, into output: inout Output) {
     let expected = data.direction == .sent ? nextSent : nextReceived
     let end = data.offset &+ UInt64(data.bytes.count)
     if expected == data.offset {
@@ -33,7 +33,7 @@ final class FlowState<Decoder: FlowDecoder> {
   private func firstOffset(_ seen: UInt64) -> UInt64 { flow?.isPreexisting == false ? 0 : seen }
 
   private func deliverOutOfStep(
-    _ data: DataFrame, expected: UInt64, to decoder: Decoder, into output: inout Output
+    _ data: DataFrame, expected: UInt64, to decoder: any FlowDecoder, into output: inout Output
   ) {
     if data.offset > expected {
       // The writer should have said so with a gap frame; the offsets say it all the same.
@@ -54,7 +54,7 @@ final class FlowState<Decoder: FlowDecoder> {
   }
 
   /// Hands a gap to the decoder, less what the stream had already.
-  func deliver(_ gap: GapFrame, to decoder: Decoder, into output: inout Output) {
+  func deliver(_ gap: GapFrame, to decoder: any FlowDecoder, into output: inout Output) {
     let expected = (gap.direction == .sent ? nextSent : nextReceived) ?? firstOffset(gap.offset)
     let end = gap.offset &+ gap.length
     guard end > expected else { return }
@@ -109,7 +109,8 @@ final class UndecidedFlow {
       var reader = CBORReader(rest, streamOffset: 0)
       guard let content = try? reader.readString() else { return }
       let encoded = UnsafeRawBufferPointer(rebasing: rest[..<(rest.count - reader.rest.count)])
-      guard let frame = try? Frame(encoded: encoded, content: content, streamOffset: 0) else { return }
+      let headBytes = encoded.count - content.count
+      guard let frame = try? Frame(encoded: encoded, headBytes: headBytes, streamOffset: 0) else { return }
       body(frame)
       rest = reader.rest
     }

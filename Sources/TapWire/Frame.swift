@@ -20,32 +20,60 @@ public struct FrameKind: RawRepresentable, Equatable, Sendable {
 }
 
 /// A frame as it stands in the reader's buffer; valid until the reader moves on.
+///
+/// Kept small, and everything else computed: it is handed on two million times a second.
 public struct Frame {
   /// A frame's content is at most 16 MiB; writers split longer data.
   public static let maximumBytes = 16 << 20
 
+  @usableFromInline let base: UnsafeRawPointer
+  @usableFromInline let encodedBytes: UInt32
+  /// Where the fields behind the kind begin, from `base`.
+  @usableFromInline let fieldsStart: UInt32
+  /// Where `base` is in the input stream.
+  @usableFromInline let streamOffset: UInt64
   public let kind: FrameKind
-  /// The whole frame with the head of its byte string, for forwarding it unchanged.
-  public let encoded: UnsafeRawBufferPointer
-  /// Stands behind the kind.
-  public let fields: CBORReader
-  /// How many fields follow the kind; those a reader does not know are ignored.
-  public let fieldCount: Int
+  @usableFromInline let fields32: UInt32
 
-  /// Takes the frame in `content`, the payload of the byte string `encoded`.
+  /// The whole frame with the head of its byte string, for forwarding it unchanged.
+  @inlinable public var encoded: UnsafeRawBufferPointer {
+    UnsafeRawBufferPointer(start: base, count: Int(encodedBytes))
+  }
+
+  /// Stands behind the kind.
+  @inlinable public var fields: CBORReader {
+    let start = Int(fieldsStart)
+    return CBORReader(
+      UnsafeRawBufferPointer(start: base + start, count: Int(encodedBytes) &- start),
+      streamOffset: streamOffset &+ UInt64(start))
+  }
+
+  /// How many fields follow the kind; those a reader does not know are ignored.
+  @inlinable public var fieldCount: Int { Int(fields32) }
+
+  /// Takes the frame in `encoded`, a byte string whose head is `headBytes` long, at `streamOffset` of the input.
   @inlinable
-  public init(
-    encoded: UnsafeRawBufferPointer, content: UnsafeRawBufferPointer, streamOffset: UInt64
-  ) throws(WireError) {
-    var reader = CBORReader(content, streamOffset: streamOffset)
+  @inline(__always)
+  public init(encoded: UnsafeRawBufferPointer, headBytes: Int, streamOffset: UInt64) throws(WireError) {
+    var reader = CBORReader(
+      UnsafeRawBufferPointer(rebasing: encoded[headBytes...]), streamOffset: streamOffset &+ UInt64(headBytes))
     let elements = try reader.readArrayHead()
-    guard elements >= 1 else {
-      throw WireError(offset: streamOffset, expected: "a frame [kind, …]", found: "an empty array")
+    guard elements >= 1, let base = encoded.baseAddress else {
+      throw reader.fail("a frame [kind, …]", "an empty array", at: 0)
     }
     kind = FrameKind(rawValue: try reader.readUnsigned())
-    self.encoded = encoded
-    fields = reader
-    fieldCount = elements - 1
+    self.base = base
+    encodedBytes = UInt32(encoded.count)
+    fieldsStart = encodedBytes &- UInt32(truncatingIfNeeded: reader.rest.count)
+    self.streamOffset = streamOffset
+    fields32 = UInt32(elements &- 1)
+  }
+
+  /// Takes the frame in `encoded`, a whole byte string with its head.
+  init(encoded: UnsafeRawBufferPointer, streamOffset: UInt64) throws(WireError) {
+    var outer = CBORReader(encoded, streamOffset: streamOffset)
+    let content = try outer.readString()
+    try self.init(encoded: encoded, headBytes: encoded.count - content.count, streamOffset: streamOffset)
   }
 
   /// Throws if the frame has fewer than `count` fields behind its kind.

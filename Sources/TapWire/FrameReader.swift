@@ -33,15 +33,17 @@ public struct FrameReader: ~Copyable {
   public mutating func next() throws(StageFailure) -> Frame? { try next(mayWait: true) }
 
   /// The next frame if it is there without waiting, or nil: the moment to flush before `next`.
+  @inline(__always)
   public mutating func nextReady() throws(StageFailure) -> Frame? { try next(mayWait: false) }
 
+  @inline(__always)
   private mutating func next(mayWait: Bool) throws(StageFailure) -> Frame? {
     while true {
       var wanted = end - start + 1
       switch try headOfNext() {
       case .frame(let headBytes, let contentBytes):
-        if end - start >= headBytes + contentBytes { return try takeFrame(headBytes, contentBytes) }
         wanted = headBytes + contentBytes
+        if end - start >= wanted { return try takeFrame(headBytes, contentBytes) }
       case .chunked:
         if let frame = try takeChunkedFrame() { return frame }
       case .incomplete:
@@ -57,78 +59,76 @@ public struct FrameReader: ~Copyable {
     case incomplete
   }
 
+  @inline(__always)
   private func headOfNext() throws(StageFailure) -> Head {
+    var reader = CBORReader(UnsafeRawBufferPointer(start: base + start, count: end - start), streamOffset: offset)
     guard end > start else { return .incomplete }
     let initial = base.load(fromByteOffset: start, as: UInt8.self)
-    guard initial & 0xe0 == CBORMajor.byteString.rawValue else {
+    guard CBORMajor(initialByte: initial) == .byteString, initial & 0x1f <= 27 || initial == 0x5f else {
       throw malformed("a byte string (a frame)", "initial byte 0x\(String(initial, radix: 16))")
     }
     if initial == 0x5f { return .chunked }
-    let headBytes = initial & 0x1f < 24 ? 1 : 1 + (1 << Int(initial & 0x1f &- 24))
-    guard initial & 0x1f <= 27 else {
-      throw malformed("a byte string (a frame)", "reserved initial byte 0x\(String(initial, radix: 16))")
+    guard end - start >= FrameReader.maximumHeadBytes || end - start >= FrameReader.headBytes(initial) else {
+      return .incomplete
     }
-    guard end - start >= headBytes else { return .incomplete }
-    var reader = CBORReader(UnsafeRawBufferPointer(start: base + start, count: headBytes), streamOffset: offset)
     let length: UInt64
     do { length = try reader.readHead().argument } catch { throw .malformed(error) }
     guard length <= UInt64(Frame.maximumBytes) else {
       throw malformed("a frame of at most \(Frame.maximumBytes) bytes", "a length of \(length)")
     }
-    return .frame(headBytes: headBytes, contentBytes: Int(length))
+    return .frame(headBytes: Int(truncatingIfNeeded: reader.offset &- offset), contentBytes: Int(length))
+  }
+
+  /// How long a head is, from its initial byte.
+  private static func headBytes(_ initial: UInt8) -> Int {
+    initial & 0x1f < 24 ? 1 : 1 + (1 << Int(initial & 0x1f &- 24))
   }
 
   private func malformed(_ expected: String, _ found: String) -> StageFailure {
     .malformed(WireError(offset: offset, expected: expected, found: found))
   }
 
+  @inline(__always)
   private mutating func takeFrame(_ headBytes: Int, _ contentBytes: Int) throws(StageFailure) -> Frame {
-    let encoded = UnsafeRawBufferPointer(start: base + start, count: headBytes + contentBytes)
-    let content = UnsafeRawBufferPointer(rebasing: encoded[headBytes...])
-    let contentOffset = offset &+ UInt64(headBytes)
-    start += encoded.count
+    let encoded = UnsafeRawBufferPointer(start: base + start, count: headBytes &+ contentBytes)
+    let frameOffset = offset
+    start &+= encoded.count
     offset &+= UInt64(encoded.count)
     do {
-      return try Frame(encoded: encoded, content: content, streamOffset: contentOffset)
+      return try Frame(encoded: encoded, headBytes: headBytes, streamOffset: frameOffset)
     } catch {
       guard error.isIndefiniteLength else { throw .malformed(error) }
-      return try rewrite(content, contentOffset)
+      return try rewrite(UnsafeRawBufferPointer(rebasing: encoded[headBytes...]), frameOffset &+ UInt64(headBytes))
     }
   }
 
   /// The same frame with definite lengths only, for a frame whose reading threw `isIndefiniteLength`.
   mutating func normalized(_ frame: Frame) throws(StageFailure) -> Frame {
-    var outer = CBORReader(frame.encoded, streamOffset: offset &- UInt64(frame.encoded.count))
-    do {
-      let content = try outer.readString()
-      return try rewrite(content, offset &- UInt64(content.count))
-    } catch let error as WireError {
-      throw .malformed(error)
-    } catch let failure as StageFailure {
-      throw failure
-    } catch {
-      throw malformed("a frame", "\(error)")
-    }
+    var outer = CBORReader(frame.encoded, streamOffset: frame.streamOffset)
+    let content: UnsafeRawBufferPointer
+    do { content = try outer.readString() } catch { throw .malformed(error) }
+    return try rewrite(content, outer.offset &- UInt64(content.count))
   }
 
+  @inline(never)
   private mutating func rewrite(_ content: UnsafeRawBufferPointer, _ contentOffset: UInt64) throws(StageFailure)
     -> Frame
   {
     var definite = ByteBuffer(capacityBytes: content.count + 64)
-    do {
+    do throws(WireError) {
       try CBORNormalizer.definite(content, streamOffset: contentOffset, into: &definite)
       rewritten.removeAll()
       rewritten.appendBytes(definite.bytes)
-      let headBytes = rewritten.count - definite.count
+      // Offsets in errors stay near the original: the rewritten frame has no place of its own in the stream.
       return try Frame(
-        encoded: rewritten.bytes, content: UnsafeRawBufferPointer(rebasing: rewritten.bytes[headBytes...]),
-        streamOffset: contentOffset)
+        encoded: rewritten.bytes, headBytes: rewritten.count - definite.count, streamOffset: contentOffset)
     } catch {
       throw .malformed(error)
     }
   }
 
   /// A frame in a byte string of indefinite length (RFC 8949, section 3.2.3), or nil if more input is needed.
+  @inline(never)
   private mutating func takeChunkedFrame() throws(StageFailure) -> Frame? {
     let unread = UnsafeRawBufferPointer(start: base + start, count: end - start)
     guard let length = try chunkedLength(unread) else {
@@ -142,17 +142,15 @@ public struct FrameReader: ~Copyable {
     start += length
     offset &+= UInt64(length)
     var joined = ByteBuffer(capacityBytes: length)
-    do {
+    let content: UnsafeRawBufferPointer
+    do throws(WireError) {
       try CBORNormalizer.definite(encoded, streamOffset: frameOffset, into: &joined)
       var outer = CBORReader(joined.bytes, streamOffset: frameOffset)
-      return try rewrite(try outer.readString(), frameOffset)
-    } catch let error as WireError {
-      throw .malformed(error)
-    } catch let failure as StageFailure {
-      throw failure
+      content = try outer.readString()
     } catch {
-      throw malformed("a frame", "\(error)")
+      throw .malformed(error)
     }
+    return try rewrite(content, frameOffset)
   }
 
   /// Bytes up to and with the break that ends the chunks, or nil where it has not come yet.
@@ -161,10 +159,10 @@ public struct FrameReader: ~Copyable {
     while position < unread.count {
       let initial = unread[position]
       if initial == 0xff { return position + 1 }
-      guard initial & 0xe0 == CBORMajor.byteString.rawValue, initial & 0x1f <= 27 else {
+      guard CBORMajor(initialByte: initial) == .byteString, initial & 0x1f <= 27 else {
         throw malformed("a chunk of a byte string", "initial byte 0x\(String(initial, radix: 16))")
       }
-      let headBytes = initial & 0x1f < 24 ? 1 : 1 + (1 << Int(initial & 0x1f &- 24))
+      let headBytes = FrameReader.headBytes(initial)
       guard unread.count - position >= headBytes else { return nil }
       var reader = CBORReader(UnsafeRawBufferPointer(rebasing: unread[position...]), streamOffset: offset)
       guard let length = try? reader.readHead().argument, length <= UInt64(Frame.maximumBytes) else {
@@ -176,6 +174,7 @@ public struct FrameReader: ~Copyable {
   }
 
   /// Reads until `bytes` unread bytes are there. False at the end of input, or where that would take waiting and may not.
+  @inline(never)
   private mutating func fill(atLeast bytes: Int, mayWait: Bool) throws(StageFailure) -> Bool {
     makeRoom(for: bytes)
     while end - start < bytes {

@@ -48,6 +48,7 @@ public struct StageLoop: ~Copyable {
     }
   }
 
+  @inline(__always)
   private mutating func nextFrame() throws(StageFailure) -> Frame? {
     if let frame = try reader.nextReady() { return frame }
     output.flush()
@@ -87,10 +88,7 @@ public struct StageLoop: ~Copyable {
     // Through the stage itself, like any other frame: a formatter prints them, a decoder forwards them.
     for range in [0..<noticeBytes, noticeBytes..<frames.count] {
       let encoded = UnsafeRawBufferPointer(rebasing: frames.bytes[range])
-      var outer = CBORReader(encoded, streamOffset: reader.offset)
-      guard let content = try? outer.readString(),
-        let frame = try? Frame(encoded: encoded, content: content, streamOffset: reader.offset)
-      else { continue }
+      guard let frame = try? Frame(encoded: encoded, streamOffset: reader.offset) else { continue }
       try? stage.receive(frame, into: &output)
     }
   }
