@@ -18,6 +18,7 @@ let package = Package(
   targets: [
     // Carried: frames, the loop of a stage, what all stages share.
     .target(name: "TapWire"),
+    .target(name: "TapCommandLine", dependencies: ["TapWire", argumentParser]),
 
     // Captured.
     .executableTarget(name: "tap-capture", dependencies: ["TapWire", argumentParser]),
@@ -25,7 +26,7 @@ let package = Package(
     // Decoded. A decoder is a library inside its stage's folder, so that benchmarks and fuzzers can link it.
     .target(name: "RESP", dependencies: ["TapWire"], path: "Sources/tap-resp/Decoder"),
     .executableTarget(name: "tap-resp", dependencies: ["TapWire", "RESP", argumentParser], exclude: ["Decoder"]),
-    .executableTarget(name: "tap-http", dependencies: ["TapWire", argumentParser]),
+    .executableTarget(name: "tap-http", dependencies: ["TapWire", "TapCommandLine", argumentParser]),
 
     // Formatted.
     .target(name: "Format", dependencies: ["TapWire"], path: "Sources/tap-fmt/Format"),

@@ -1,5 +1,6 @@
 // The command line of tap-http.
 import ArgumentParser
+import TapCommandLine
 import TapWire
 
 @main
@@ -8,6 +9,8 @@ struct TapHTTP: ParsableCommand {
     commandName: "tap-http",
     abstract: "Decode HTTP; in this version every frame is passed on.",
     version: tapVersion)
+
+  static func main() { launch() }
 
   func run() throws {
     installStageSignals()
