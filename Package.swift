@@ -21,7 +21,8 @@ let package = Package(
     .target(name: "TapCommandLine", dependencies: ["TapWire", argumentParser]),
 
     // Captured.
-    .executableTarget(name: "tap-capture", dependencies: ["TapWire", argumentParser]),
+    .systemLibrary(name: "CLibpcap", pkgConfig: "libpcap", providers: [.apt(["libpcap-dev"])]),
+    .executableTarget(name: "tap-capture", dependencies: ["TapWire", "TapCommandLine", "CLibpcap", argumentParser]),
 
     // Decoded. A decoder is a library inside its stage's folder, so that benchmarks and fuzzers can link it.
     .target(name: "RESP", dependencies: ["TapWire"], path: "Sources/tap-resp/Decoder"),
