@@ -1,0 +1,111 @@
+# What scripts/demo, scripts/test and scripts/bench share: what they need, the build, the Python of the tests. Sourced.
+
+set -euo pipefail
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+cd "$root"
+
+# Debian keeps bpftool and tcpdump where an ordinary user's PATH does not look.
+PATH=$PATH:/usr/sbin:/sbin
+# Compilers and package managers keep their caches inside the checkout, so that removing it removes everything.
+export XDG_CACHE_HOME=$root/.build/cache PYTHONDONTWRITEBYTECODE=1
+tap_bin=$root/.build/release
+venv=$root/.build/venv
+
+say() { echo "${0##*/}: $*" >&2; }
+fail() {
+  say "$1"
+  [ -z "${2-}" ] || echo "  $2" >&2
+  exit "${3:-69}"
+}
+
+# What each purpose needs, as PACKAGE=PROOF: a command on PATH or a file. The Debian package is only the way to get it.
+# redis-tools holds the server's program too, and unlike redis-server it installs no system service.
+build_needs=(libbpf-dev=/usr/include/bpf/libbpf.h libelf-dev=/usr/include/libelf.h pkg-config=pkg-config)
+redis_needs=(redis-tools=redis-check-rdb)
+test_needs=(bpftool=bpftool procps=ps 'python3-venv=/usr/lib/python3*/ensurepip' util-linux=unshare mandoc=mandoc)
+bench_needs=(gcc=gcc libc6-dev=/usr/include/stdio.h libhiredis-dev=/usr/include/hiredis/hiredis.h tcpdump=tcpdump)
+
+need() {
+  local need missing=()
+  for need in "$@"; do
+    local proof=${need#*=}
+    compgen -G "$proof" >/dev/null || command -v "$proof" >/dev/null || missing+=("${need%%=*}")
+  done
+  [ ${#missing[@]} -gt 0 ] || return 0
+  local install="apt-get install --no-install-recommends ${missing[*]}"
+  [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null || fail "missing Debian packages: ${missing[*]}" "Run: sudo $install"
+  say "installing ${missing[*]}"
+  as_user mkdir -p .build
+  {
+    apt-get update && DEBIAN_FRONTEND=noninteractive $install --yes
+  } >.build/apt.log 2>&1 </dev/null || fail "could not install ${missing[*]}: see .build/apt.log"
+}
+
+# Under sudo the checkout stays the calling user's: what builds in it runs as that user, with that user's swift.
+as_user() {
+  if [ "$(id -u)" = 0 ] && [ -n "${SUDO_USER-}" ] && [ "$SUDO_USER" != root ]; then
+    runuser -u "$SUDO_USER" -- env HOME="$(getent passwd "$SUDO_USER" | cut -d: -f6)" PATH="$PATH" "$@"
+  else
+    "$@"
+  fi
+}
+
+need_swift() {
+  local found
+  command -v swift >/dev/null && return
+  if found=$(as_user bash -lc 'command -v swift'); then
+    PATH=$PATH:$(dirname "$found")
+    return
+  fi
+  fail "swift is not on PATH; expected Swift 6.2 or newer" \
+    "Install it from https://www.swift.org/install/linux/ and try again."
+}
+
+# Builds the programs into $tap_bin. Warnings of our own code are errors; the linker's about the toolchain's are not ours.
+build() {
+  need_swift
+  need "${build_needs[@]}"
+  say "building (the first time takes some minutes; the log is .build/build.log)"
+  as_user mkdir -p .build
+  run_swift .build/build.log build -c release --static-swift-stdlib
+}
+
+# run_swift LOG ARG…: swift with its output in LOG, shown when it fails.
+run_swift() {
+  local log=$1 warned
+  shift
+  rm -f "$log"
+  if ! as_user swift "$@" >"$log" 2>&1 </dev/null; then
+    tail -n 60 "$log" >&2
+    fail "swift $1 failed; the whole log is $log" "" 1
+  fi
+  warned=$(sed -nE "s#^$root/((Sources|Tests|Plugins|Benchmarks)/[^:]*|Package\.swift):[0-9]+:[0-9]+: warning: .*#\1#p" "$log" | sort -u)
+  [ -z "$warned" ] && return
+  grep -E ': warning: ' "$log" | sort -u >&2
+  # The next build must see them again.
+  touch $warned
+  fail "warnings in our own code" "" 1
+}
+
+# The Python of the end-to-end tests and the benchmarks, with the pinned packages of Tests/e2e/requirements.txt.
+make_venv() {
+  need "${test_needs[@]}"
+  local wanted=Tests/e2e/requirements.txt
+  cmp -s "$wanted" "$venv/installed.txt" && return
+  say "making the Python environment .build/venv"
+  rm -rf "$venv"
+  as_user /usr/bin/python3 -m venv "$venv"
+  as_user "$venv/bin/pip" install --quiet --no-cache-dir --disable-pip-version-check -r "$wanted"
+  as_user cp "$wanted" "$venv/installed.txt"
+}
+
+# Sets redis_server to a program to start as a redis-server.
+find_redis() {
+  need "${redis_needs[@]}"
+  redis_server=$(command -v redis-server) && return
+  # The one binary of redis-tools is what its name says.
+  as_user mkdir -p .build/bin
+  as_user ln -sf "$(command -v redis-check-rdb)" .build/bin/redis-server
+  redis_server=$root/.build/bin/redis-server
+  PATH=$PATH:$root/.build/bin
+}
