@@ -31,7 +31,8 @@ let package = Package(
 
     // Formatted.
     .target(name: "Format", dependencies: ["TapWire"], path: "Sources/tap-fmt/Format"),
-    .executableTarget(name: "tap-fmt", dependencies: ["TapWire", "Format", argumentParser], exclude: ["Format"]),
+    .executableTarget(
+      name: "tap-fmt", dependencies: ["TapWire", "TapCommandLine", "Format", argumentParser], exclude: ["Format"]),
 
     .testTarget(name: "TapWireTests", dependencies: ["TapWire"]),
   ],

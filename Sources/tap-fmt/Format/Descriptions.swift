@@ -1,0 +1,136 @@
+// What is known of processes and connections, already in the form in which the lines show it, within a bound of memory.
+import TapWire
+
+/// A process as the lines show it.
+final class DescribedProcess {
+  /// JSON: `,"process":{…}`. Pretty: the name. Empty where no description has come.
+  let text: ByteBuffer
+  var openFlows: Int
+  /// When it was last needed, in uses.
+  var lastUse: UInt64
+
+  init(text: consuming ByteBuffer, openFlows: Int, lastUse: UInt64) {
+    self.text = text
+    self.openFlows = openFlows
+    self.lastUse = lastUse
+  }
+}
+
+/// A connection as the lines show it.
+final class DescribedFlow {
+  let role: Role
+  let process: UInt64?
+  /// JSON: `,"client":…,"server":…`. Pretty: empty.
+  let text: ByteBuffer
+  var lastUse: UInt64
+
+  init(role: Role, process: UInt64?, text: consuming ByteBuffer, lastUse: UInt64) {
+    self.role = role
+    self.process = process
+    self.text = text
+    self.lastUse = lastUse
+  }
+}
+
+/// The processes and flows of one scope.
+///
+/// A flow is kept until it closes, a process while one of its flows is open and as long as there is room afterwards.
+/// Where the room ends, the least recently needed half is forgotten.
+struct Descriptions: ~Copyable {
+  /// All text that is kept, and what keeping it costs.
+  static let maximumBytes = 24 << 20
+  /// Objects, table slots and allocations of one entry, generously.
+  private static let entryBytes = 256
+
+  private var processes = FlowTable<DescribedProcess>()
+  private var flows = FlowTable<DescribedFlow>()
+  private var keptBytes = 0
+  private var uses: UInt64 = 0
+  /// Descriptions dropped for want of room: exchanges may have been printed without them.
+  private(set) var forgotten: UInt64 = 0
+
+  mutating func flow(_ id: UInt64) -> DescribedFlow? {
+    guard let flow = flows[id] else { return nil }
+    uses &+= 1
+    flow.lastUse = uses
+    return flow
+  }
+
+  mutating func process(_ id: UInt64) -> DescribedProcess? {
+    guard let process = processes[id] else { return nil }
+    uses &+= 1
+    process.lastUse = uses
+    return process
+  }
+
+  mutating func describeProcess(_ id: UInt64, text: consuming ByteBuffer) {
+    var openFlows = 0
+    if let known = processes[id] {
+      openFlows = known.openFlows
+      keptBytes -= Descriptions.cost(known.text)
+    }
+    insertProcess(id, text: text, openFlows: openFlows)
+    makeRoom()
+  }
+
+  mutating func describeFlow(_ id: UInt64, role: Role, process: UInt64?, text: consuming ByteBuffer) {
+    closeFlow(id)
+    if let process {
+      if let known = processes[process] {
+        known.openFlows += 1
+      } else {
+        // The flow may be described before its process.
+        insertProcess(process, text: ByteBuffer(capacityBytes: 16), openFlows: 1)
+      }
+    }
+    uses &+= 1
+    keptBytes += Descriptions.cost(text)
+    flows[id] = DescribedFlow(role: role, process: process, text: text, lastUse: uses)
+    makeRoom()
+  }
+
+  mutating func closeFlow(_ id: UInt64) {
+    guard let flow = flows[id] else { return }
+    keptBytes -= Descriptions.cost(flow.text)
+    flows[id] = nil
+    if let process = flow.process { processes[process]?.openFlows -= 1 }
+  }
+
+  mutating func removeAll() {
+    processes.removeAll()
+    flows.removeAll()
+    keptBytes = 0
+  }
+
+  private mutating func insertProcess(_ id: UInt64, text: consuming ByteBuffer, openFlows: Int) {
+    uses &+= 1
+    keptBytes += Descriptions.cost(text)
+    processes[id] = DescribedProcess(text: text, openFlows: openFlows, lastUse: uses)
+  }
+
+  private static func cost(_ text: borrowing ByteBuffer) -> Int { text.count + entryBytes }
+
+  private mutating func makeRoom() {
+    guard keptBytes > Descriptions.maximumBytes else { return }
+    // Processes are free to go once their flows are gone: that may take a second round.
+    for _ in 0..<2 where keptBytes > Descriptions.maximumBytes / 2 { forgetLeastRecent() }
+  }
+
+  private mutating func forgetLeastRecent() {
+    var candidates: [(lastUse: UInt64, id: UInt64, isFlow: Bool)] = []
+    for id in flows.keys { candidates.append((flows[id]?.lastUse ?? 0, id, true)) }
+    for id in processes.keys where processes[id]?.openFlows == 0 {
+      candidates.append((processes[id]?.lastUse ?? 0, id, false))
+    }
+    candidates.sort { $0.lastUse < $1.lastUse }
+    for candidate in candidates where keptBytes > Descriptions.maximumBytes / 2 {
+      forgotten += 1
+      if candidate.isFlow {
+        closeFlow(candidate.id)
+      } else if let process = processes[candidate.id] {
+        keptBytes -= Descriptions.cost(process.text)
+        processes[candidate.id] = nil
+      }
+    }
+  }
+}

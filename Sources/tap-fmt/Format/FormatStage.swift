@@ -1,0 +1,84 @@
+// The last stage of a pipeline: frames in, lines out.
+import TapWire
+
+/// How exchanges are shown.
+package enum Style: Sendable {
+  /// A line for people, with escape sequences for color if asked for.
+  case pretty(isColored: Bool)
+  /// A JSON object a line.
+  case json
+}
+
+/// Prints exchanges to the output, and what the stream says about itself to `report`.
+package struct FormatStage: Stage, ~Copyable {
+  /// The name under which the stage's own loop speaks.
+  package static let program = "tap-fmt"
+
+  private let isJSON: Bool
+  private let prettyLine: PrettyLine
+  private var jsonLine = JSONLine()
+  private var clock = WallClock()
+  private var descriptions = Descriptions()
+  private var losses: Losses
+
+  /// `report` takes one message for a person at a time; with `isVerbose` also those that are only for information.
+  package init(style: Style, isVerbose: Bool, report: @escaping (String) -> Void) {
+    switch style {
+    case .json:
+      isJSON = true
+      prettyLine = PrettyLine(palette: .none)
+    case .pretty(let isColored):
+      isJSON = false
+      prettyLine = PrettyLine(palette: isColored ? .terminal : .none)
+    }
+    losses = Losses(program: FormatStage.program, isVerbose: isVerbose, report: report)
+  }
+
+  package mutating func receive(_ frame: Frame, into output: inout Output) throws(WireError) {
+    switch frame.kind {
+    case .exchange: try print(try ExchangeFrame(frame), within: frame, to: &output)
+    case .process: try describe(try ProcessFrame(frame))
+    case .flow: describe(try FlowFrame(frame))
+    case .close: descriptions.closeFlow(try CloseFrame(frame).flow)
+    case .gap: losses.note(try GapFrame(frame))
+    case .hello: clock.offsetNanoseconds = try HelloFrame(frame).wallClockOffset
+    case .notice:
+      let notice = try NoticeFrame(frame)
+      // On a terminal the message then stands behind the exchanges that came before it.
+      output.flush()
+      losses.note(notice)
+    case .end:
+      let end = try EndFrame(frame)
+      output.flush()
+      losses.end(end, forgotten: descriptions.forgotten)
+      descriptions = Descriptions()
+    default: break
+    }
+  }
+
+  /// Nothing is pending between lines; the ids are forgotten with the end frame that follows.
+  package mutating func endScope(into output: inout Output) {}
+
+  private mutating func print(
+    _ exchange: ExchangeFrame, within frame: Frame, to output: inout Output
+  ) throws(WireError) {
+    let flow = descriptions.flow(exchange.flow)
+    let process = (exchange.process ?? flow?.process).flatMap { descriptions.process($0) }
+    if isJSON {
+      try jsonLine.append(exchange, within: frame, flow: flow, process: process, clock: &clock, to: &output)
+    } else {
+      try prettyLine.append(exchange, flow: flow, process: process, to: &output)
+    }
+    output.endRecord()
+  }
+
+  private mutating func describe(_ process: ProcessFrame) throws(WireError) {
+    let text = isJSON ? try ProcessText.json(process.description) : try ProcessText.name(process.description)
+    descriptions.describeProcess(process.id, text: text)
+  }
+
+  private mutating func describe(_ flow: FlowFrame) {
+    let text = isJSON ? flow.jsonText() : ByteBuffer(capacityBytes: 16)
+    descriptions.describeFlow(flow.id, role: flow.role, process: flow.process, text: text)
+  }
+}

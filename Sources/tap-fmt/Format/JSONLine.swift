@@ -1,0 +1,129 @@
+// An exchange as one JSON object on one line (docs/json.md): request and response members as the decoder named them.
+import TapWire
+
+/// Writes the `--json` format.
+struct JSONLine: ~Copyable {
+  private var shapes = MapShapes()
+  private var names = KeySet()
+
+  mutating func append(
+    _ exchange: ExchangeFrame, within frame: Frame, flow: DescribedFlow?, process: DescribedProcess?,
+    clock: inout WallClock, to output: inout Output
+  ) throws(WireError) {
+    let isSpliced = try canSplice(exchange, within: frame)
+    shapes.forget()
+    output.append("{\"time\":")
+    clock.append(exchange.start, to: &output)
+    output.append(",\"protocol\":")
+    output.appendJSONString(exchange.protocolName)
+    switch flow?.role ?? .unknown {
+    case .client: output.append(",\"direction\":\"egress\"")
+    case .server: output.append(",\"direction\":\"ingress\"")
+    case .unknown: output.append(",\"direction\":null")
+    }
+    if isSpliced {
+      if let request = exchange.request { try appendMembers(of: request, to: &output) }
+      if let response = exchange.response { try appendMembers(of: response, to: &output) }
+    } else {
+      output.append(",\"request\":")
+      try appendWhole(exchange.request, to: &output)
+      output.append(",\"response\":")
+      try appendWhole(exchange.response, to: &output)
+    }
+    appendTimes(exchange, to: &output)
+    if let flow { output.append(flow.text.bytes) } else { output.append(",\"client\":null,\"server\":null") }
+    if let process, !process.text.isEmpty {
+      output.append(process.text.bytes)
+    } else {
+      output.append(",\"process\":null")
+    }
+    try appendFlags(exchange.flags, to: &output)
+    output.append("}\n")
+  }
+
+  /// Whether the members of request and response can stand beside ours: all names are strings, and no two are the same.
+  private mutating func canSplice(_ exchange: ExchangeFrame, within frame: Frame) throws(WireError) -> Bool {
+    names.removeAll(within: frame.encoded)
+    if let request = exchange.request, !(try addNames(of: request)) { return false }
+    if let response = exchange.response, !(try addNames(of: response)) { return false }
+    return true
+  }
+
+  private mutating func addNames(of map: UnsafeRawBufferPointer) throws(WireError) -> Bool {
+    var reader = CBORReader(map, streamOffset: 0)
+    for _ in 0..<(try reader.readMapHead()) {
+      let item = reader.rest
+      guard let name = stringKey(item), !isReserved(name), names.insert(name, at: item) else { return false }
+      _ = try reader.readItem()
+      _ = try reader.readItem()
+    }
+    return true
+  }
+
+  private mutating func appendMembers(
+    of map: UnsafeRawBufferPointer, to output: inout Output
+  ) throws(WireError) {
+    var reader = CBORReader(map, streamOffset: 0)
+    for _ in 0..<(try reader.readMapHead()) {
+      output.append(UInt8(ascii: ","))
+      try output.appendJSON(&reader, &shapes)
+      output.append(UInt8(ascii: ":"))
+      try output.appendJSON(&reader, &shapes)
+    }
+  }
+
+  private mutating func appendWhole(
+    _ map: UnsafeRawBufferPointer?, to output: inout Output
+  ) throws(WireError) {
+    guard let map else { return output.append("null") }
+    var reader = CBORReader(map, streamOffset: 0)
+    try output.appendJSON(&reader, &shapes)
+  }
+
+  private func appendTimes(_ exchange: ExchangeFrame, to output: inout Output) {
+    if let end = exchange.end {
+      let latency = end &- exchange.start
+      output.append(",\"latency\":\"")
+      output.appendDuration(latency)
+      output.append("\",\"latency_ns\":")
+      output.appendDecimal(latency)
+    } else {
+      output.append(",\"latency\":null,\"latency_ns\":null")
+    }
+    output.append(",\"first_byte_ns\":")
+    guard let firstByte = exchange.firstByte else { return output.append("null") }
+    // A server may begin to answer before it has the whole request.
+    if firstByte >= exchange.start {
+      output.appendDecimal(firstByte &- exchange.start)
+    } else {
+      output.append(UInt8(ascii: "-"))
+      output.appendDecimal(exchange.start &- firstByte)
+    }
+  }
+
+  private mutating func appendFlags(_ flags: UnsafeRawBufferPointer, to output: inout Output) throws(WireError) {
+    var reader = CBORReader(flags, streamOffset: 0)
+    guard try reader.readArrayHead() > 0 else { return }
+    reader = CBORReader(flags, streamOffset: 0)
+    output.append(",\"flags\":")
+    try output.appendJSON(&reader, &shapes)
+  }
+}
+
+/// The names that tap-fmt itself gives to members of the line.
+private func isReserved(_ name: UnsafeRawBufferPointer) -> Bool {
+  func matches(_ reserved: StaticString) -> Bool {
+    equal(name, UnsafeRawBufferPointer(start: reserved.utf8Start, count: reserved.utf8CodeUnitCount))
+  }
+  switch name.count {
+  case 4: return matches("time")
+  case 5: return matches("flags") || matches("local")
+  case 6: return matches("client") || matches("server") || matches("remote")
+  case 7: return matches("latency") || matches("process") || matches("request")
+  case 8: return matches("protocol") || matches("response")
+  case 9: return matches("direction")
+  case 10: return matches("latency_ns")
+  case 13: return matches("first_byte_ns")
+  default: return false
+  }
+}
