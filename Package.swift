@@ -22,7 +22,18 @@ let package = Package(
 
     // Captured.
     .systemLibrary(name: "CLibpcap", pkgConfig: "libpcap", providers: [.apt(["libpcap-dev"])]),
-    .executableTarget(name: "tap-capture", dependencies: ["TapWire", "TapCommandLine", "CLibpcap", argumentParser]),
+    .systemLibrary(name: "CLibbpf", pkgConfig: "libbpf", providers: [.apt(["libbpf-dev"])]),
+    .systemLibrary(name: "CaptureRecords", path: "Sources/tap-capture/Records"),
+    .target(name: "CaptureSystem", path: "Sources/tap-capture/System"),
+    .executableTarget(name: "embed-object"),
+    .plugin(name: "EmbedKernelProgram", capability: .buildTool(), dependencies: ["embed-object"]),
+    .executableTarget(
+      name: "tap-capture",
+      dependencies: [
+        "TapWire", "TapCommandLine", "CLibbpf", "CLibpcap", "CaptureRecords", "CaptureSystem", argumentParser,
+      ],
+      exclude: ["Kernel", "Records", "System"],
+      plugins: ["EmbedKernelProgram"]),
 
     // Decoded. A decoder is a library inside its stage's folder, so that benchmarks and fuzzers can link it.
     .target(name: "RESP", dependencies: ["TapWire"], path: "Sources/tap-resp/Decoder"),

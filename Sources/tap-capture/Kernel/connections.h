@@ -1,0 +1,67 @@
+// The life of connections, whatever the engine: openings tell the role, ends tell the totals.
+#pragma once
+
+#include "flow.h"
+#include <bpf/bpf_tracing.h>
+
+static __always_inline void open_flow(struct sock *sk, __u8 role) {
+  struct flow *flow = bpf_sk_storage_get(&flows, sk, 0, BPF_SK_STORAGE_GET_F_CREATE);
+  if (!flow)
+    return;
+  // A socket can be disconnected and connected anew (connect with AF_UNSPEC): that is another flow.
+  if (flow->id) {
+    end_flow(sk, flow);
+    __builtin_memset(flow, 0, sizeof(*flow));
+  }
+  flow->role = role;
+  flow->id = new_flow_id();
+}
+
+SEC("tp_btf/inet_sock_set_state")
+int BPF_PROG(socket_changed_state, struct sock *sk, int old_state, int new_state) {
+  if (!is_tcp(sk))
+    return 0;
+  if (new_state == TCP_SYN_SENT) {
+    open_flow(sk, TAP_ROLE_CLIENT);
+  } else if (old_state == TCP_LISTEN && new_state != TCP_CLOSE) {
+    // The socket of an accepted connection begins as a copy of the listening one.
+    open_flow(sk, TAP_ROLE_SERVER);
+  } else if (new_state == TCP_LISTEN) {
+    struct tap_listener_key listener = {
+        .network_namespace = sk->__sk_common.skc_net.net->ns.inum,
+        .port = sk->__sk_common.skc_num,
+    };
+    __u8 present = 1;
+    bpf_map_update_elem(&listeners, &listener, &present, BPF_ANY);
+  } else if (new_state == TCP_CLOSE && sk->sk_protocol == IPPROTO_MPTCP) {
+    // These do not pass tcp_destroy_sock.
+    struct flow *flow = bpf_sk_storage_get(&flows, sk, 0, 0);
+    if (flow)
+      end_flow(sk, flow);
+  }
+  return 0;
+}
+
+// Not at the state CLOSE: bytes that have arrived can still be read then.
+SEC("tp_btf/tcp_destroy_sock")
+int BPF_PROG(socket_destroyed, struct sock *sk) {
+  struct flow *flow = bpf_sk_storage_get(&flows, sk, 0, 0);
+  if (flow)
+    end_flow(sk, flow);
+  return 0;
+}
+
+// At the end of the capture: the totals of the flows that are still open, through the iterator's descriptor.
+SEC("iter/bpf_sk_storage_map")
+int report_open_flows(struct bpf_iter__bpf_sk_storage_map *context) {
+  struct sock *sk = context->sk;
+  struct flow *flow = context->value;
+  if (!sk || !flow || !flow->is_wanted || flow->is_ended)
+    return 0;
+  struct tap_flow_record record;
+  fill_flow_record(&record, sk, flow);
+  record.kind = TAP_RECORD_CLOSE;
+  record.time_ns = bpf_ktime_get_ns();
+  bpf_seq_write(context->meta->seq, &record, sizeof(record));
+  return 0;
+}

@@ -1,0 +1,159 @@
+// A flow: what is kept with each socket, from its opening or from its first bytes on. No table is keyed by process
+// and descriptor, so nothing goes stale.
+#pragma once
+
+#include "process.h"
+#include "wakeup.h"
+
+struct flow {
+  __u64 id;
+  __u64 moved[2];     // bytes moved, recorded or not
+  __u64 lost[2];      // of these, bytes that the ring had no room for and that no record has told of yet
+  __u64 unwanted[2];  // bytes moved before any process of interest used the flow
+  __u64 process_verdict;
+  struct tap_process_key process;  // the first one of interest that used the flow
+  __u8 role;
+  __u8 is_joined;
+  __u8 filter_verdict;
+  __u8 is_wanted;
+  __u8 is_described;
+  __u8 is_ended;
+};
+
+struct {
+  __uint(type, BPF_MAP_TYPE_SK_STORAGE);
+  __uint(map_flags, BPF_F_NO_PREALLOC);
+  __type(key, int);
+  __type(value, struct flow);
+} flows SEC(".maps");
+
+enum { VERDICT_NONE, VERDICT_KEEP, VERDICT_DISMISS };
+
+static __always_inline bool is_tcp(const struct sock *sk) {
+  __u16 family = sk->__sk_common.skc_family;
+  __u16 protocol = sk->sk_protocol;
+  return (family == AF_INET || family == AF_INET6) && (protocol == IPPROTO_TCP || protocol == IPPROTO_MPTCP);
+}
+
+static __always_inline __u64 new_flow_id(void) { return __sync_fetch_and_add(&state.last_flow_id, 1) + 1; }
+
+// The flow of a socket whose opening was not seen. Its role is a guess: who listens on the local port is the server.
+static __noinline struct flow *join_flow(struct sock *sk) {
+  struct flow *flow = bpf_sk_storage_get(&flows, sk, 0, BPF_SK_STORAGE_GET_F_CREATE);
+  if (!flow)
+    return 0;
+  struct tap_listener_key listener = {
+      .network_namespace = sk->__sk_common.skc_net.net->ns.inum,
+      .port = sk->__sk_common.skc_num,
+  };
+  flow->role = bpf_map_lookup_elem(&listeners, &listener) ? TAP_ROLE_SERVER : TAP_ROLE_CLIENT;
+  flow->is_joined = true;
+  flow->id = new_flow_id();
+  return flow;
+}
+
+static __always_inline struct flow *flow_of(struct sock *sk) {
+  struct flow *flow = bpf_sk_storage_get(&flows, sk, 0, 0);
+  return flow ? flow : join_flow(sk);
+}
+
+static __always_inline bool port_is_wanted(__u16 port) {
+  for (__u32 i = 0; i < TAP_FILTER_PORTS_MAX && i < settings.filter_port_count; i++)
+    if (settings.filter_ports[i] == port)
+      return true;
+  return false;
+}
+
+static __noinline int judge_flow(struct sock *sk, struct flow *flow) {
+  bool keep = true;
+  if (settings.filter_role != TAP_ROLE_UNKNOWN && flow->role != settings.filter_role)
+    keep = false;
+  if (keep && settings.filter_port_count)
+    keep = port_is_wanted(sk->__sk_common.skc_num) || port_is_wanted(__builtin_bswap16(sk->__sk_common.skc_dport));
+  flow->filter_verdict = keep ? VERDICT_KEEP : VERDICT_DISMISS;
+  return flow->filter_verdict;
+}
+
+// By port and direction: for the whole life of the flow.
+static __always_inline bool flow_is_wanted(struct sock *sk, struct flow *flow) {
+  if (settings.filter_role == TAP_ROLE_UNKNOWN && !settings.filter_port_count)
+    return true;
+  int verdict = flow->filter_verdict;
+  if (verdict == VERDICT_NONE)
+    verdict = judge_flow(sk, flow);
+  return verdict == VERDICT_KEEP;
+}
+
+// By process. The last verdict is kept with the flow, in one word because threads share it, until the set of
+// processes changes or another process uses the flow.
+static __always_inline bool flow_process_is_wanted(struct flow *flow, __u32 tgid) {
+  __u64 question = (__u64)tgid << 32 | (state.process_generation << 1);
+  __u64 known = flow->process_verdict;
+  if ((known & ~1ull) == question)
+    return known & 1;
+  bool wanted = process_is_wanted(tgid);
+  flow->process_verdict = question | wanted;
+  return wanted;
+}
+
+static __always_inline void fill_flow_record(struct tap_flow_record *record, struct sock *sk, struct flow *flow) {
+  __builtin_memset(record, 0, sizeof(*record));
+  record->flow_id = flow->id;
+  record->process = flow->process;
+  record->unwanted[TAP_SENT] = flow->unwanted[TAP_SENT];
+  record->unwanted[TAP_RECEIVED] = flow->unwanted[TAP_RECEIVED];
+  record->moved[TAP_SENT] = flow->moved[TAP_SENT];
+  record->moved[TAP_RECEIVED] = flow->moved[TAP_RECEIVED];
+  record->local_port = sk->__sk_common.skc_num;
+  record->remote_port = __builtin_bswap16(sk->__sk_common.skc_dport);
+  record->role = flow->role;
+  record->is_joined = flow->is_joined;
+  if (sk->__sk_common.skc_family == AF_INET6) {
+    record->is_ipv6 = true;
+    bpf_core_read(record->local_address, 16, &sk->__sk_common.skc_v6_rcv_saddr);
+    bpf_core_read(record->remote_address, 16, &sk->__sk_common.skc_v6_daddr);
+  } else {
+    bpf_core_read(record->local_address, 4, &sk->__sk_common.skc_rcv_saddr);
+    bpf_core_read(record->remote_address, 4, &sk->__sk_common.skc_daddr);
+  }
+}
+
+// Tells the reader of the flow and returns whether that succeeded. If not, nothing else of the flow may be recorded
+// yet: the reader would not know what it belongs to. The next event tries again.
+static __noinline int describe_flow(struct sock *sk, struct flow *flow, struct task_struct *task, __u64 time_ns) {
+  struct tap_flow_record *record = bpf_ringbuf_reserve(&ring, sizeof(*record), 0);
+  if (!record)
+    return 0;
+  fill_flow_record(record, sk, flow);
+  record->kind = TAP_RECORD_FLOW;
+  record->time_ns = time_ns;
+  record->uid = task->cred->euid.val;
+  bpf_core_read(record->comm, TAP_COMM_BYTES, &task->group_leader->comm);
+  flow->is_described = true;
+  bpf_ringbuf_submit(record, BPF_RB_NO_WAKEUP);
+  return 1;
+}
+
+// Tells the reader of the flow's end. The totals in it reveal what was lost at the end.
+static __noinline int end_flow(struct sock *sk, struct flow *flow) {
+  if (!flow->is_wanted || flow->is_ended)
+    return 0;
+  flow->is_ended = true;
+  __u64 now = bpf_ktime_get_ns();
+  struct tap_flow_record *record = bpf_ringbuf_reserve(&ring, sizeof(*record), 0);
+  if (record) {
+    fill_flow_record(record, sk, flow);
+    record->kind = TAP_RECORD_CLOSE;
+    record->time_ns = now;
+    bpf_ringbuf_submit(record, BPF_RB_NO_WAKEUP);
+    return 0;
+  }
+  struct tap_flow_record kept;
+  fill_flow_record(&kept, sk, flow);
+  kept.kind = TAP_RECORD_CLOSE;
+  kept.time_ns = now;
+  __sync_fetch_and_add(&state.losses.close_records, 1);
+  if (bpf_map_update_elem(&unreported_ends, &kept.flow_id, &kept, BPF_ANY))
+    __sync_fetch_and_add(&state.losses.forgotten_ends, 1);
+  return 0;
+}

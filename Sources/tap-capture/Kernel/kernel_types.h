@@ -1,0 +1,160 @@
+// The few kernel types that the program looks into, by name only: libbpf finds the real offsets on the running
+// kernel (CO-RE), so that no vmlinux.h of any one kernel is needed to build.
+#pragma once
+
+#include <linux/bpf.h>
+#include <linux/types.h>
+#include <stdbool.h>
+
+#define AF_INET 2
+#define AF_INET6 10
+#define IPPROTO_TCP 6
+#define IPPROTO_MPTCP 262
+
+enum { TCP_ESTABLISHED = 1, TCP_SYN_SENT = 2, TCP_CLOSE = 7, TCP_LISTEN = 10 };
+
+typedef int pid_t;
+
+#pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
+
+struct ns_common {
+  unsigned int inum;
+};
+struct net {
+  struct ns_common ns;
+};
+typedef struct {
+  struct net *net;
+} possible_net_t;
+
+struct in6_addr {
+  union {
+    __u8 u6_addr8[16];
+  } in6_u;
+};
+
+struct sock_common {
+  __be32 skc_daddr;
+  __be32 skc_rcv_saddr;
+  __be16 skc_dport;
+  __u16 skc_num;
+  unsigned short skc_family;
+  possible_net_t skc_net;
+  struct in6_addr skc_v6_daddr;
+  struct in6_addr skc_v6_rcv_saddr;
+};
+
+struct file;
+struct socket {
+  struct file *file;
+};
+struct sock {
+  struct sock_common __sk_common;
+  __u16 sk_protocol;
+  struct socket *sk_socket;
+};
+
+typedef struct {
+  int counter;
+} atomic_t;
+typedef struct {
+  __u32 val;
+} kuid_t;
+struct cred {
+  kuid_t euid;
+};
+
+struct qstr {
+  const unsigned char *name;
+};
+struct dentry {
+  struct dentry *d_parent;
+  struct qstr d_name;
+};
+struct vfsmount {
+  struct dentry *mnt_root;
+};
+struct mount {
+  struct mount *mnt_parent;
+  struct dentry *mnt_mountpoint;
+  struct vfsmount mnt;
+};
+struct path {
+  struct vfsmount *mnt;
+  struct dentry *dentry;
+};
+struct file {
+  struct path f_path;
+};
+struct fdtable {
+  unsigned int max_fds;
+  struct file **fd;
+};
+struct files_struct {
+  struct fdtable *fdt;
+};
+struct fs_struct {
+  struct path root;
+};
+struct mm_struct {
+  unsigned long arg_start;
+  unsigned long arg_end;
+  struct file *exe_file;
+};
+struct signal_struct {
+  atomic_t live;
+};
+struct thread_info {
+  __u32 status;
+};
+struct task_struct {
+  struct thread_info thread_info;
+  unsigned int flags;
+  struct mm_struct *mm;
+  pid_t pid;
+  pid_t tgid;
+  struct task_struct *real_parent;
+  struct task_struct *group_leader;
+  __u64 start_boottime;
+  const struct cred *cred;
+  char comm[16];
+  struct fs_struct *fs;
+  struct files_struct *files;
+  struct signal_struct *signal;
+};
+struct linux_binprm;
+
+struct pt_regs {
+  unsigned long r10;
+  unsigned long r8;
+  unsigned long ax;
+  unsigned long dx;
+  unsigned long si;
+  unsigned long di;
+  unsigned long orig_ax;
+};
+
+struct seq_file;
+struct bpf_iter_meta {
+  struct seq_file *seq;
+};
+struct bpf_iter__bpf_sk_storage_map {
+  struct bpf_iter_meta *meta;
+  struct sock *sk;
+  void *value;
+};
+
+#pragma clang attribute pop
+
+// From user memory: their layout is fixed by the system call interface (x86-64).
+struct user_iovec {
+  __u64 base;
+  __u64 length;
+};
+struct user_message_header {
+  __u64 name;
+  __u32 name_length;
+  __u32 padding;
+  __u64 iovecs;
+  __u64 iovec_count;
+};

@@ -1,0 +1,22 @@
+// Who is running: the key of a process, and which processes are of interest.
+#pragma once
+
+#include "maps.h"
+#include <bpf/bpf_core_read.h>
+
+static __always_inline struct tap_process_key process_key(struct task_struct *task) {
+  return (struct tap_process_key){
+      .start_boottime_ns = task->group_leader->start_boottime,
+      .tgid = task->tgid,
+  };
+}
+
+static __always_inline bool process_is_wanted(__u32 tgid) {
+  if (bpf_map_lookup_elem(&excluded, &tgid))
+    return false;
+  return !settings.filter_by_process || bpf_map_lookup_elem(&traced, &tgid);
+}
+
+static __always_inline void expire_process_verdicts(void) {
+  __sync_fetch_and_add(&state.process_generation, 1);
+}

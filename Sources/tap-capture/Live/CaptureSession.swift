@@ -1,0 +1,268 @@
+// A capture from its preparation to its last frame.
+import CaptureRecords
+import CaptureSystem
+import Glibc
+import TapWire
+
+struct CaptureSession: ~Copyable {
+  private let options: CaptureOptions
+  private let settings: KernelSettings
+  private var command: LaunchedCommand?
+  private var program: KernelProgram
+  private var ring: RingReader
+  private var waiter: Waiter
+  private var recorder: EventRecorder
+  private let diagnostics = Diagnostics(program: "tap-capture")
+  private var unreportedEnds: [tap_flow_record] = []
+  private var unreportedEndsPosition: UInt64 = 0
+  private var unreportedEndsCount: UInt64 = 0
+
+  /// Why the capture stops.
+  private enum Stop: Equatable {
+    case requested
+    case commandEnded(Int32)
+    case outputFailed
+
+    var isEndOfCommand: Bool { if case .commandEnded = self { true } else { false } }
+  }
+
+  /// Prepares everything, so that the capture is running when this returns. A command has been forked by then and waits.
+  init(_ options: CaptureOptions) throws(CaptureFailure) {
+    LibbpfMessages.install(verbose: options.verbose)
+    try CaptureSession.checkOutput()
+    try LoadFailure.checkPrerequisites()
+    try CaptureSession.checkProcesses(options.pid)
+    CaptureSignals.install()
+    let settings = options.settings
+    // Before the kernel program is loaded: the child is to inherit nothing of it.
+    var command: LaunchedCommand? = nil
+    if !options.command.isEmpty { command = try LaunchedCommand.start(options.command) }
+    var program = try KernelProgram.load(settings)
+    let ring = try RingReader.map(descriptor: program.ring, ringBytes: settings.ringBytes)
+    let waiter = try Waiter.open(ring: program.ring, output: STDOUT_FILENO)
+    var recorder = EventRecorder(
+      output: Output(descriptor: STDOUT_FILENO), pipeline: Pipeline(output: STDOUT_FILENO), excluded: program.excluded,
+      askedFor: Set(options.pid))
+
+    program.excluded.insert(getpid())
+    if let pid = command?.pid { program.traced.insert(pid) }
+    for listener in Listeners.find() {
+      program.addListener(port: listener.port, networkNamespace: listener.networkNamespace)
+    }
+    try program.attach()
+    // After attaching: what happens meanwhile is in the ring, and is applied on top of what /proc shows.
+    recorder.processes.scan()
+    try CaptureSession.trace(Set(options.pid), in: program.traced)
+    recorder.leaveOut(recorder.pipeline.findStages())
+    try CaptureSession.dropPrivileges(hasCommand: !options.command.isEmpty)
+
+    self.options = options
+    self.settings = settings
+    self.command = command
+    self.program = program
+    self.ring = ring
+    self.waiter = waiter
+    self.recorder = recorder
+  }
+
+  // MARK: Before
+
+  /// Frames are not for a terminal, and a recording is for its owner only.
+  private static func checkOutput() throws(CaptureFailure) {
+    guard isatty(STDOUT_FILENO) == 0 else {
+      throw CaptureFailure(
+        "standard output is a terminal, and what goes there is binary",
+        remedy: "Send it to the next stage or to a file: tap-capture | tap-resp | tap-fmt", status: .usage)
+    }
+    var status = stat()
+    guard fstat(STDOUT_FILENO, &status) == 0, status.st_mode & S_IFMT == S_IFREG else { return }
+    // What was there before may be shared on purpose; a file that begins now is ours to protect.
+    if status.st_size == 0, status.st_uid == geteuid() { fchmod(STDOUT_FILENO, S_IRUSR | S_IWUSR) }
+  }
+
+  private static func checkProcesses(_ pids: [Int32]) throws(CaptureFailure) {
+    for pid in pids where kill(pid, 0) != 0 && errno == ESRCH {
+      throw CaptureFailure(
+        "there is no process \(pid)", remedy: "--pid takes the number of a running process; see ps -e.",
+        status: .usage)
+    }
+  }
+
+  /// The processes asked for, with the children that they have. Children that come meanwhile are taken by the kernel
+  /// program if it knows their parent; so this goes on until there is nobody new.
+  private static func trace(_ pids: Set<Int32>, in traced: ProcessSet) throws(CaptureFailure) {
+    guard !pids.isEmpty else { return }
+    var known: Set<Int32> = []
+    while true {
+      let found = descendants(of: pids, parents: runningParents()).subtracting(known)
+      if found.isEmpty { return }
+      for pid in found where !traced.insert(pid) {
+        throw CaptureFailure("too many processes to trace", remedy: "Choose fewer with --pid.", status: .unavailable)
+      }
+      known.formUnion(found)
+    }
+  }
+
+  /// Keeps only what the capture still needs: to read /proc of other users' processes (CAP_SYS_PTRACE for what they have
+  /// open and where their program is, CAP_DAC_READ_SEARCH for the folders), to pass signals on to a command that runs as
+  /// another user (CAP_KILL), and what it takes to list open flows at the end (CAP_BPF, CAP_PERFMON).
+  private static func dropPrivileges(hasCommand: Bool) throws(CaptureFailure) {
+    // include/uapi/linux/capability.h
+    let dacReadSearch: UInt64 = 2
+    let kill: UInt64 = 5
+    let ptrace: UInt64 = 19
+    var kept: UInt64 =
+      1 << dacReadSearch | 1 << ptrace | 1 << UInt64(LoadFailure.bpf) | 1 << UInt64(LoadFailure.perfmon)
+    if hasCommand { kept |= 1 << kill }
+    let failure = tap_keep_capabilities(kept)
+    guard failure == 0 else {
+      throw CaptureFailure("cannot give up privileges: \(errorText(failure))", status: .noPermission)
+    }
+  }
+
+  // MARK: During
+
+  /// Captures until it is told to stop, and returns the exit status.
+  consuming func run() -> Int32 {
+    begin()
+    let stop = follow()
+    if stop != .outputFailed { finish(stop) }
+    return exitStatus(stop)
+  }
+
+  private mutating func begin() {
+    var host = [CChar](repeating: 0, count: 256)
+    gethostname(&host, host.count - 1)
+    let hostName = String(decoding: host.prefix { $0 != 0 }.map(UInt8.init(bitPattern:)), as: UTF8.self)
+    HelloFrame(
+      producer: "tap-capture \(tapVersion)",
+      wallClockOffset: Int64(clockNanoseconds(CLOCK_REALTIME)) - Int64(clockNanoseconds(CLOCK_MONOTONIC)),
+      host: hostName, source: "live"
+    ).append(to: &recorder.output.buffer)
+    recorder.output.flush()
+    let size = settings.ringBytes >= 1 << 20 ? "\(settings.ringBytes >> 20) MiB" : "\(settings.ringBytes >> 10) KiB"
+    diagnostics.report("ready (tracepoint engine, ring \(size))")
+    if let pid = command?.pid {
+      CaptureSignals.command.store(pid, ordering: .relaxed)
+      command?.release()
+    }
+  }
+
+  private mutating func follow() -> Stop {
+    let start = clockNanoseconds(CLOCK_MONOTONIC)
+    let deadline = options.duration.map { start + $0.nanoseconds } ?? .max
+    // Stages that the shell had not started yet are found a second later.
+    var secondLook: UInt64? = start + 1_000_000_000
+    while true {
+      let isDrained = drainSome()
+      if isDrained { recorder.output.flush() }
+      if recorder.output.failure != nil { return .outputFailed }
+      if CaptureSignals.isStopRequested.load(ordering: .relaxed) { return .requested }
+      if let status = command?.endedStatus() { return .commandEnded(status) }
+      let now = clockNanoseconds(CLOCK_MONOTONIC)
+      if now >= deadline { return .requested }
+      if let due = secondLook, now >= due {
+        secondLook = nil
+        recorder.leaveOut(recorder.pipeline.findStages())
+      }
+      if isDrained, !waiter.wait() { return .outputFailed }
+    }
+  }
+
+  /// Takes what is in the ring, up to a megabyte of it, and returns whether that was all.
+  private mutating func drainSome() -> Bool {
+    takeUnreportedEnds()
+    let isDrained = ring.consume(limitBytes: 1 << 20) { record in recorder.receive(record) }
+    if !unreportedEnds.isEmpty, ring.position >= unreportedEndsPosition {
+      for end in unreportedEnds { recorder.end(end, reason: "closed") }
+      unreportedEnds.removeAll()
+    }
+    return isDrained
+  }
+
+  /// Takes the ends of flows that found no room in the ring. All else of these flows stands in front of the position
+  /// that the ring has by now, so they have to wait until it is read.
+  private mutating func takeUnreportedEnds() {
+    let count = program.losses.close_records
+    guard count != unreportedEndsCount else { return }
+    unreportedEndsCount = count
+    unreportedEnds += program.takeUnreportedEnds()
+    unreportedEndsPosition = ring.endPosition
+  }
+
+  // MARK: After
+
+  /// Brings the stream to its end: no byte that moved while the capture ran is left out of the books.
+  private mutating func finish(_ stop: Stop) {
+    let survivors = stop.isEndOfCommand ? survivingDescendants() : []
+    recorder.beginFinishing()
+    program.stopTransfers()
+    drainAll()
+    do throws(CaptureFailure) {
+      let open = try program.openFlows()
+      program.stop()
+      drainAll()
+      for flow in open { recorder.endIfOpen(flow, reason: "capture_ended") }
+    } catch {
+      recorder.notice(.warning, "\(error.message): what was lost at the end of open flows is not known")
+    }
+    reportLosses()
+    if !survivors.isEmpty {
+      recorder.notice(
+        .info, "the command has ended; still running are \(survivors.joined(separator: ", "))",
+        counters: [("processes", UInt64(survivors.count))])
+    }
+    recorder.finish(losses: program.losses)
+  }
+
+  private mutating func drainAll() {
+    let end = ring.endPosition
+    // A program that is writing a record right now takes microseconds; it cannot be waited for otherwise.
+    repeat {
+      if drainSome(), ring.position < end { usleep(100) }
+    } while recorder.output.failure == nil && (ring.position < end || !unreportedEnds.isEmpty)
+  }
+
+  private func survivingDescendants() -> [String] {
+    program.traced.members.filter { kill($0, 0) == 0 || errno == EPERM }.map { pid in
+      "\(String(decoding: recorder.processes.comm(of: pid) ?? [], as: UTF8.self)) (\(pid))"
+    }
+  }
+
+  private mutating func reportLosses() {
+    let losses = program.losses
+    if losses.transfer_bytes > 0 {
+      let text = "the ring was full: \(losses.transfer_bytes) bytes were lost; each loss is a gap in its flow"
+      recorder.notice(.warning, text, counters: [("lost_bytes", losses.transfer_bytes)])
+      diagnostics.report(text, remedy: "Choose a larger --buffer, or capture less with --port, --pid or --direction.")
+    }
+    if losses.process_records > 0 {
+      recorder.notice(
+        .warning,
+        "the ring was full: \(losses.process_records) starts and ends of processes were lost; /proc filled in",
+        counters: [("lost_process_records", losses.process_records)])
+    }
+    if losses.forgotten_ends > 0 || losses.untracked_bytes > 0 {
+      recorder.notice(
+        .warning, "the kernel had no memory to keep some flows; their bytes are not in the totals",
+        counters: [("lost_flow_ends", losses.forgotten_ends), ("untracked_bytes", losses.untracked_bytes)])
+    }
+  }
+
+  private mutating func exitStatus(_ stop: Stop) -> Int32 {
+    if case .commandEnded(let status) = stop { return status }
+    // The capture is over, the command is not: it goes on undisturbed, and its status is ours.
+    program.stop()
+    if let status = command?.waitForEnd() { return status }
+    guard case .system(let operation, let code) = recorder.output.failure else { return ExitStatus.success.rawValue }
+    diagnostics.report("\(operation) failed: \(errorText(code))")
+    return ExitStatus.inputOutput.rawValue
+  }
+}
+
+/// The time of a clock, in nanoseconds.
+func clockNanoseconds(_ clock: clockid_t) -> UInt64 {
+  var time = timespec()
+  clock_gettime(clock, &time)
+  return UInt64(time.tv_sec) * 1_000_000_000 + UInt64(time.tv_nsec)
+}

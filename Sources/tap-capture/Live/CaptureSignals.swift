@@ -1,0 +1,41 @@
+// Signals: SIGINT and SIGTERM end the capture in good order, or reach the command that is captured.
+import Glibc
+import Synchronization
+
+enum CaptureSignals {
+  /// A signal that asks to stop has come.
+  static let isStopRequested = Atomic(false)
+  /// The command that is captured; 0: none.
+  static let command = Atomic<Int32>(0)
+
+  /// Sets the handlers. A closed pipe is seen as EPIPE.
+  static func install() {
+    signal(SIGPIPE, SIG_IGN)
+    // A hangup of the terminal ends a capture like SIGTERM does.
+    for number in [SIGINT, SIGTERM, SIGHUP] {
+      var action = sigaction()
+      action.sa_flags = SA_SIGINFO
+      action.__sigaction_handler.sa_sigaction = { number, information, _ in
+        CaptureSignals.handle(number, isFromTerminal: information?.pointee.si_code == CaptureSignals.fromKernel)
+      }
+      sigaction(number, &action, nil)
+    }
+  }
+
+  // SI_KERNEL of <asm-generic/siginfo.h>: what the terminal sends comes from the kernel.
+  private static let fromKernel: Int32 = 0x80
+
+  private static func handle(_ number: Int32, isFromTerminal: Bool) {
+    let saved = errno
+    let child = command.load(ordering: .relaxed)
+    if child > 0 {
+      // The terminal has sent it to the command as well, which is in our process group.
+      if !isFromTerminal { kill(child, number) }
+    } else if isStopRequested.exchange(true, ordering: .relaxed) {
+      // A second one ends the program, even if it cannot write.
+      signal(number, SIG_DFL)
+      raise(number)
+    }
+    errno = saved
+  }
+}

@@ -1,0 +1,274 @@
+// Turns the kernel program's records into frames: the inner loop of the capture. In the steady state a record costs one
+// look into the table of flows and one copy into the output, no allocation.
+import CaptureRecords
+import TapWire
+
+/// What is known of a flow whose records are coming in.
+struct OpenFlow {
+  var accounting = FlowAccounting()
+  /// Who used it last, and whose frame that was, as long as `epoch` is the process table's.
+  var key: tap_process_key
+  var epoch: UInt32
+  var keyFrame: UInt64
+  /// The process that the flow's frame names.
+  var process: UInt64
+  /// It belongs to our own pipeline: nothing of it goes out.
+  var isOwn = false
+  var isOverlapping = false
+}
+
+struct EventRecorder: ~Copyable {
+  var output: Output
+  var processes = ProcessTable()
+  var pipeline: Pipeline
+  private(set) var totals = CaptureTotals()
+  /// The time of the latest event, for what is said beside events.
+  private(set) var latestTime: UInt64 = 0
+  private var flows = FlowTable<UnsafeMutablePointer<OpenFlow>>()
+  private var users = UserNames()
+  private var lastProcessID: UInt64 = 0
+  private var endedAtLast: Set<UInt64>?
+  /// Named by the user: traced even if downstream of our output.
+  private let askedFor: Set<Int32>
+  private let excluded: ProcessSet
+
+  init(output: consuming Output, pipeline: Pipeline, excluded: ProcessSet, askedFor: Set<Int32>) {
+    self.output = output
+    self.pipeline = pipeline
+    self.excluded = excluded
+    self.askedFor = askedFor
+  }
+
+  deinit {
+    for id in flows.keys { flows[id]?.deallocate() }
+  }
+
+  /// Takes one record of the ring.
+  mutating func receive(_ record: UnsafeRawBufferPointer) {
+    guard record.count >= MemoryLayout<UInt32>.size else { return }
+    switch tap_record_kind(record.loadUnaligned(as: UInt32.self)) {
+    case TAP_RECORD_DATA, TAP_RECORD_GAP:
+      if let header = load(record, tap_transfer_record.self) { transfer(header, record) }
+    case TAP_RECORD_FLOW:
+      if let flow = load(record, tap_flow_record.self) { open(flow) }
+    case TAP_RECORD_CLOSE:
+      if let flow = load(record, tap_flow_record.self) { end(flow, reason: "closed") }
+    case TAP_RECORD_FORK:
+      if let fork = load(record, tap_fork_record.self) { processes.fork(fork) }
+    case TAP_RECORD_EXEC:
+      if let exec = load(record, tap_exec_record.self) { execute(exec, record) }
+    case TAP_RECORD_EXIT:
+      if let exit = load(record, tap_exit_record.self) { processes.exit(exit) }
+    default:
+      break
+    }
+  }
+
+  @inline(__always)
+  private func load<Record: BitwiseCopyable>(_ record: UnsafeRawBufferPointer, _ type: Record.Type) -> Record? {
+    record.count >= MemoryLayout<Record>.size ? record.loadUnaligned(as: type) : nil
+  }
+
+  // MARK: Transfers
+
+  private mutating func transfer(_ header: tap_transfer_record, _ record: UnsafeRawBufferPointer) {
+    guard let flow = flows[header.flow_id], !flow.pointee.isOwn else { return }
+    let direction: Direction = header.direction == UInt8(TAP_RECEIVED.rawValue) ? .received : .sent
+    let step = flow.pointee.accounting.book(
+      isReceived: direction == .received, offset: header.offset, length: UInt64(header.length),
+      lostBefore: header.lost_before)
+    latestTime = header.time_ns
+    if step.lostBytes > 0 {
+      gap(header.flow_id, direction, header.time_ns, step.gapOffset, step.lostBytes, .ringFull)
+    }
+    if !step.isInOrder, !flow.pointee.isOverlapping { noteOverlap(header.flow_id, flow) }
+    if header.kind == TAP_RECORD_GAP.rawValue {
+      let reason = GapFrame.Reason(cause: header.cause)
+      gap(header.flow_id, direction, header.time_ns, step.offset, UInt64(header.length), reason)
+      return
+    }
+    let start = MemoryLayout<tap_transfer_record>.size
+    guard record.count - start >= Int(header.length) else { return }
+    if !isSame(flow.pointee, header.process) { learnUser(of: flow, header.process) }
+    let user = flow.pointee.keyFrame
+    DataFrame(
+      flow: header.flow_id, direction: direction, time: header.time_ns, offset: step.offset,
+      bytes: UnsafeRawBufferPointer(rebasing: record[start..<(start + Int(header.length))]),
+      process: user == flow.pointee.process ? nil : user
+    ).append(to: &output.buffer)
+    totals.dataFrames += 1
+    totals.dataBytes += UInt64(header.length)
+    output.endRecord()
+  }
+
+  private mutating func gap(
+    _ flow: UInt64, _ direction: Direction, _ time: UInt64, _ offset: UInt64, _ length: UInt64,
+    _ reason: GapFrame.Reason
+  ) {
+    totals.countGap(length, reason)
+    GapFrame(flow: flow, direction: direction, time: time, offset: offset, length: length, reason: reason)
+      .append(to: &output.buffer)
+    output.endRecord()
+  }
+
+  private mutating func noteOverlap(_ id: UInt64, _ flow: UnsafeMutablePointer<OpenFlow>) {
+    flow.pointee.isOverlapping = true
+    notice(
+      .warning, "several threads use flow \(id) at once: its bytes are all counted, their order is not certain",
+      counters: [("flow", id)])
+  }
+
+  // MARK: Processes
+
+  @inline(__always)
+  private func isSame(_ flow: OpenFlow, _ key: tap_process_key) -> Bool {
+    flow.key.tgid == key.tgid && flow.key.start_boottime_ns == key.start_boottime_ns && flow.epoch == processes.epoch
+  }
+
+  private mutating func learnUser(of flow: UnsafeMutablePointer<OpenFlow>, _ key: tap_process_key) {
+    let frame = describe(processes.process(key))
+    flow.pointee.key = key
+    flow.pointee.epoch = processes.epoch
+    flow.pointee.keyFrame = frame
+  }
+
+  /// The id of the process's frame, which is sent first if it was not yet.
+  private mutating func describe(_ process: KnownProcess) -> UInt64 {
+    if let id = process.frameID { return id }
+    lastProcessID += 1
+    var described = process
+    described.frameID = lastProcessID
+    processes.update(described)
+    send(described, id: lastProcessID)
+    return lastProcessID
+  }
+
+  private mutating func send(_ process: KnownProcess, id: UInt64) {
+    let surroundings = ProcessSurroundings(
+      parentComm: processes.comm(of: process.parent),
+      user: process.uid.flatMap { users.name(of: $0) },
+      cgroup: readFile("/proc/\(process.pid)/cgroup").flatMap(cgroupPath(parsing:)))
+    output.buffer.appendProcess(process, id: id, surroundings)
+    output.endRecord()
+  }
+
+  private mutating func execute(_ exec: tap_exec_record, _ record: UnsafeRawBufferPointer) {
+    guard let commandLineStart = MemoryLayout<tap_exec_record>.offset(of: \.command_line),
+      let pathStart = MemoryLayout<tap_exec_record>.offset(of: \.path)
+    else { return }
+    let commandLineBytes = min(Int(exec.command_line_length), Int(TAP_COMMAND_LINE_BYTES))
+    let pathBytes = min(Int(exec.path_length), Int(TAP_PATH_BYTES))
+    processes.execute(
+      exec,
+      commandLine: UnsafeRawBufferPointer(rebasing: record[commandLineStart..<(commandLineStart + commandLineBytes)]),
+      path: UnsafeRawBufferPointer(rebasing: record[pathStart..<(pathStart + pathBytes)]))
+  }
+
+  // MARK: Flows
+
+  private mutating func open(_ record: tap_flow_record) {
+    guard !flows.contains(record.flow_id) else { return }
+    latestTime = record.time_ns
+    var process = processes.process(record.process)
+    let flow = UnsafeMutablePointer<OpenFlow>.allocate(capacity: 1)
+    flow.initialize(to: OpenFlow(key: record.process, epoch: processes.epoch, keyFrame: 0, process: 0))
+    flows[record.flow_id] = flow
+    if isOwnPipeline(&process) {
+      flow.pointee.isOwn = true
+      return
+    }
+    let id = describe(updating(process, from: record))
+    flow.pointee.keyFrame = id
+    flow.pointee.process = id
+    totals.flows += 1
+    FlowFrame(record, process: id).append(to: &output.buffer)
+    output.endRecord()
+    for direction in [Direction.sent, .received] {
+      let unwanted = direction == .received ? record.unwanted.1 : record.unwanted.0
+      guard unwanted > 0 else { continue }
+      let step = flow.pointee.accounting.book(
+        isReceived: direction == .received, offset: 0, length: unwanted, lostBefore: 0)
+      gap(record.flow_id, direction, record.time_ns, step.offset, unwanted, .filtered)
+    }
+  }
+
+  /// A process changes its user and its name without exec, too (nginx's workers): the record of its flow tells.
+  private mutating func updating(_ process: KnownProcess, from record: tap_flow_record) -> KnownProcess {
+    let comm = withUnsafeBytes(of: record.comm) { Array($0.prefix { $0 != 0 }) }
+    // The record of a flow's end does not tell it.
+    guard !comm.isEmpty, process.uid != record.uid || process.comm != comm else { return process }
+    var updated = process
+    updated.uid = record.uid
+    updated.comm = comm
+    processes.update(updated)
+    if let id = updated.frameID { send(updated, id: id) }
+    return updated
+  }
+
+  private mutating func isOwnPipeline(_ process: inout KnownProcess) -> Bool {
+    guard !process.isPlaceInPipelineKnown, !askedFor.contains(process.pid) else { return false }
+    process.isPlaceInPipelineKnown = true
+    processes.update(process)
+    guard pipeline.isStage(process.pid) else { return false }
+    leaveOut([process.pid])
+    return true
+  }
+
+  /// Leaves processes out from now on, with the flows that they have.
+  mutating func leaveOut(_ stages: Set<Int32>) {
+    let stages = stages.subtracting(askedFor)
+    for pid in stages { excluded.insert(pid) }
+    guard !stages.isEmpty else { return }
+    for id in flows.keys {
+      guard let flow = flows[id], stages.contains(Int32(bitPattern: flow.pointee.key.tgid)) else { continue }
+      flow.pointee.isOwn = true
+    }
+  }
+
+  /// Ends a flow: what is missing at its end becomes a gap, so that the books are closed.
+  mutating func end(_ record: tap_flow_record, reason: String) {
+    endedAtLast?.insert(record.flow_id)
+    // Nothing else of the flow found room in the ring: all of it is a gap.
+    if !flows.contains(record.flow_id) { open(record) }
+    guard let flow = flows[record.flow_id] else { return }
+    latestTime = max(latestTime, record.time_ns)
+    defer {
+      flows[record.flow_id] = nil
+      flow.deallocate()
+    }
+    guard !flow.pointee.isOwn else { return }
+    for direction in [Direction.sent, .received] {
+      let moved = direction == .received ? record.moved.1 : record.moved.0
+      let missing = flow.pointee.accounting.bookEnd(isReceived: direction == .received, moved: moved)
+      if missing.lostBytes > 0 {
+        gap(record.flow_id, direction, record.time_ns, missing.offset, missing.lostBytes, .ringFull)
+      }
+    }
+    CloseFrame(flow: record.flow_id, time: record.time_ns, reason: reason).append(to: &output.buffer)
+    output.endRecord()
+  }
+
+  /// From now on the ids of flows that end are remembered, for `endIfOpen`.
+  mutating func beginFinishing() { endedAtLast = [] }
+
+  /// Ends a flow unless its own end has been recorded meanwhile.
+  mutating func endIfOpen(_ record: tap_flow_record, reason: String) {
+    if endedAtLast?.contains(record.flow_id) != true { end(record, reason: reason) }
+  }
+
+  // MARK: Messages
+
+  mutating func notice(
+    _ severity: NoticeFrame.Severity, _ text: String, counters: [(name: String, value: UInt64)] = []
+  ) {
+    NoticeFrame(stage: "tap-capture", severity: severity, time: latestTime, text: text, counters: counters)
+      .append(to: &output.buffer)
+    output.endRecord()
+  }
+
+  /// Ends the stream.
+  mutating func finish(losses: tap_loss_counters) {
+    EndFrame(isComplete: true, totals: totals.counters(losses: losses)).append(to: &output.buffer)
+    output.flush()
+  }
+}

@@ -1,0 +1,223 @@
+// Owns the kernel program: configured, loaded, attached, and gone with the value or with the process, whichever ends
+// first. Links are descriptors of this process, so even SIGKILL leaves nothing behind.
+import CLibbpf
+import CaptureRecords
+import CaptureSystem
+import Glibc
+import TapWire
+
+struct KernelProgram: ~Copyable {
+  private let object: OpaquePointer
+  private var transferLinks: [OpaquePointer] = []
+  private var otherLinks: [OpaquePointer] = []
+
+  /// The descriptors of the maps, which are the object's.
+  private struct Maps {
+    let ring, traced, excluded, listeners, unreportedEnds, flows: Int32
+
+    init(of object: OpaquePointer) throws(CaptureFailure) {
+      ring = try map("ring", of: object)
+      traced = try map("traced", of: object)
+      excluded = try map("excluded", of: object)
+      listeners = try map("listeners", of: object)
+      unreportedEnds = try map("unreported_ends", of: object)
+      flows = try map("flows", of: object)
+    }
+  }
+
+  private let maps: Maps
+  let traced: ProcessSet
+  let excluded: ProcessSet
+  private let state: UnsafeMutablePointer<tap_shared_state>
+
+  /// The programs that see bytes move. The fentry engine will have a list of its own.
+  private static let tracepointEngine = ["socket_sent", "socket_received"]
+  /// First what says who is who.
+  private static let commonPrograms = [
+    "process_forked", "process_executed", "process_exited", "socket_changed_state", "socket_destroyed",
+  ]
+  private static let openFlowsProgram = "report_open_flows"
+
+  /// Loads it into the kernel; nothing runs yet.
+  static func load(_ settings: KernelSettings) throws(CaptureFailure) -> KernelProgram {
+    let image = decodeImage()
+    guard let object = image.withUnsafeBytes({ bpf_object__open_mem($0.baseAddress, $0.count, nil) }) else {
+      throw LoadFailure.diagnose(errno, doing: "read the kernel program")
+    }
+    do throws(CaptureFailure) {
+      try configure(object, settings)
+      let result = bpf_object__load(object)
+      guard result == 0 else { throw LoadFailure.diagnose(-result, doing: "load the kernel program") }
+      let maps = try Maps(of: object)
+      return KernelProgram(object: object, maps: maps, state: try mapState(of: object))
+    } catch {
+      bpf_object__close(object)
+      throw error
+    }
+  }
+
+  private init(object: OpaquePointer, maps: Maps, state: UnsafeMutablePointer<tap_shared_state>) {
+    self.object = object
+    self.maps = maps
+    self.state = state
+    traced = ProcessSet(map: maps.traced, state: state)
+    excluded = ProcessSet(map: maps.excluded, state: state)
+  }
+
+  deinit {
+    for link in transferLinks + otherLinks { bpf_link__destroy(link) }
+    munmap(state, KernelProgram.stateBytes)
+    bpf_object__close(object)
+  }
+
+  // MARK: Before loading
+
+  private static func decodeImage() -> [UInt8] {
+    kernelProgramImage.withUTF8Buffer { String(decoding: $0, as: UTF8.self) }
+      .unicodeScalars.map { UInt8(truncatingIfNeeded: $0.value) }
+  }
+
+  private static func configure(_ object: OpaquePointer, _ settings: KernelSettings) throws(CaptureFailure) {
+    guard let ring = bpf_object__find_map_by_name(object, "ring"),
+      bpf_map__set_max_entries(ring, UInt32(settings.ringBytes)) == 0
+    else { throw LoadFailure.diagnose(errno, doing: "set the size of the ring") }
+    var bytes = 0
+    guard let map = bpf_object__find_map_by_name(object, ".rodata.settings"),
+      let value = bpf_map__initial_value(map, &bytes), bytes == MemoryLayout<tap_settings>.size
+    else { throw LoadFailure.diagnose(ENOENT, doing: "find the kernel program's settings") }
+    UnsafeMutableRawPointer(mutating: value).storeBytes(of: tap_settings(settings), as: tap_settings.self)
+  }
+
+  private static func map(_ name: String, of object: OpaquePointer) throws(CaptureFailure) -> Int32 {
+    guard let map = bpf_object__find_map_by_name(object, name) else {
+      throw LoadFailure.diagnose(ENOENT, doing: "find the map '\(name)'")
+    }
+    return bpf_map__fd(map)
+  }
+
+  private static let stateBytes = MemoryLayout<tap_shared_state>.size
+
+  private typealias State = UnsafeMutablePointer<tap_shared_state>
+
+  private static func mapState(of object: OpaquePointer) throws(CaptureFailure) -> State {
+    let descriptor = try map(".data.state", of: object)
+    guard let memory = mmap(nil, stateBytes, PROT_READ | PROT_WRITE, MAP_SHARED, descriptor, 0), memory != MAP_FAILED
+    else { throw LoadFailure.diagnose(errno, doing: "map the kernel program's state") }
+    return memory.bindMemory(to: tap_shared_state.self, capacity: 1)
+  }
+
+  // MARK: Running
+
+  /// The descriptor of the ring.
+  var ring: Int32 { maps.ring }
+
+  /// Begins to capture.
+  mutating func attach() throws(CaptureFailure) {
+    for name in KernelProgram.commonPrograms { otherLinks.append(try attach(name)) }
+    for name in KernelProgram.tracepointEngine { transferLinks.append(try attach(name)) }
+  }
+
+  private func attach(_ name: String) throws(CaptureFailure) -> OpaquePointer {
+    guard let program = bpf_object__find_program_by_name(object, name), let link = bpf_program__attach(program) else {
+      throw LoadFailure.diagnose(errno, doing: "attach '\(name)'")
+    }
+    return link
+  }
+
+  /// Stops seeing bytes move, and returns when no program that does is running any more. Ends of flows and processes are
+  /// seen until the value is gone.
+  mutating func stopTransfers() {
+    guard !transferLinks.isEmpty else { return }
+    for link in transferLinks { bpf_link__destroy(link) }
+    transferLinks.removeAll()
+    _ = tap_wait_for_kernel_programs()
+  }
+
+  /// Stops seeing anything.
+  mutating func stop() {
+    stopTransfers()
+    for link in otherLinks { bpf_link__destroy(link) }
+    otherLinks.removeAll()
+  }
+
+  /// What could not be recorded so far.
+  var losses: tap_loss_counters { state.pointee.losses }
+
+  /// Says that somebody listens on a port.
+  func addListener(port: UInt16, networkNamespace: UInt32) {
+    var key = tap_listener_key(network_namespace: networkNamespace, port: UInt32(port))
+    var present: UInt8 = 1
+    _ = bpf_map_update_elem(maps.listeners, &key, &present, 0)
+  }
+
+  /// Takes the ends of flows that found no room in the ring.
+  func takeUnreportedEnds() -> [tap_flow_record] {
+    var ends: [tap_flow_record] = []
+    var key: UInt64 = 0
+    while bpf_map_get_next_key(maps.unreportedEnds, nil, &key) == 0 {
+      var record = tap_flow_record()
+      guard bpf_map_lookup_and_delete_elem(maps.unreportedEnds, &key, &record) == 0 else { break }
+      ends.append(record)
+    }
+    return ends
+  }
+
+  /// The totals of the flows that are open now.
+  func openFlows() throws(CaptureFailure) -> [tap_flow_record] {
+    guard let program = bpf_object__find_program_by_name(object, KernelProgram.openFlowsProgram) else {
+      throw LoadFailure.diagnose(ENOENT, doing: "find '\(KernelProgram.openFlowsProgram)'")
+    }
+    var info = bpf_iter_link_info()
+    info.map.map_fd = UInt32(maps.flows)
+    let link = withUnsafeMutablePointer(to: &info) { info -> OpaquePointer? in
+      var options = bpf_iter_attach_opts()
+      options.sz = MemoryLayout<bpf_iter_attach_opts>.size
+      options.link_info = info
+      options.link_info_len = UInt32(MemoryLayout<bpf_iter_link_info>.size)
+      return bpf_program__attach_iter(program, &options)
+    }
+    guard let link else { throw LoadFailure.diagnose(errno, doing: "attach the iterator of open flows") }
+    defer { bpf_link__destroy(link) }
+    let descriptor = bpf_iter_create(bpf_link__fd(link))
+    guard descriptor >= 0 else { throw LoadFailure.diagnose(errno, doing: "list open flows") }
+    defer { close(descriptor) }
+    return readRecords(descriptor)
+  }
+
+  private func readRecords(_ descriptor: Int32) -> [tap_flow_record] {
+    let size = MemoryLayout<tap_flow_record>.size
+    var bytes: [UInt8] = []
+    var chunk = [UInt8](repeating: 0, count: 256 * size)
+    while true {
+      let count = read(descriptor, &chunk, chunk.count)
+      if count > 0 { bytes += chunk[..<count] } else if count == 0 || errno != EINTR { break }
+    }
+    return bytes.withUnsafeBytes { bytes in
+      stride(from: 0, through: bytes.count - size, by: size).map {
+        bytes.loadUnaligned(fromByteOffset: $0, as: tap_flow_record.self)
+      }
+    }
+  }
+}
+
+extension tap_settings {
+  init(_ settings: KernelSettings) {
+    self.init()
+    // Beyond an eighth of the ring the reader is woken; below, it looks by itself often enough.
+    wakeup_bytes = UInt64(settings.ringBytes / 8)
+    filter_by_process = settings.filtersByProcess ? 1 : 0
+    filter_role =
+      switch settings.direction {
+      case .all: UInt8(TAP_ROLE_UNKNOWN.rawValue)
+      case .egress: UInt8(TAP_ROLE_CLIENT.rawValue)
+      case .ingress: UInt8(TAP_ROLE_SERVER.rawValue)
+      }
+    let ports = settings.ports.prefix(KernelSettings.portsMaximum)
+    filter_port_count = UInt32(ports.count)
+    withUnsafeMutableBytes(of: &filter_ports) { target in
+      for (index, port) in ports.enumerated() {
+        target.storeBytes(of: port, toByteOffset: index * MemoryLayout<UInt16>.size, as: UInt16.self)
+      }
+    }
+  }
+}

@@ -1,0 +1,75 @@
+// Why the kernel refused: one clear line for each cause, and what to do about it.
+import CLibbpf
+import CaptureSystem
+import Glibc
+import TapWire
+
+enum LoadFailure {
+  static let typeInformationPath = "/sys/kernel/btf/vmlinux"
+  private static let lockdownPath = "/sys/kernel/security/lockdown"
+
+  // include/uapi/linux/capability.h
+  static let bpf: Int32 = 39
+  static let perfmon: Int32 = 38
+  static let systemAdmin: Int32 = 21
+
+  /// What can be known before anything is loaded.
+  static func checkPrerequisites() throws(CaptureFailure) {
+    let mayLoad = tap_has_capability(bpf) != 0 && tap_has_capability(perfmon) != 0
+    guard mayLoad || tap_has_capability(systemAdmin) != 0 else {
+      throw CaptureFailure(
+        "no permission to capture: the kernel asks for CAP_BPF and CAP_PERFMON, this user (uid \(geteuid())) has neither",
+        remedy: "Run it as root, for example with sudo.", status: .noPermission)
+    }
+    guard access(typeInformationPath, R_OK) == 0 else {
+      throw CaptureFailure(
+        "this kernel tells nothing of its own types: \(typeInformationPath) is missing",
+        remedy: "Use a kernel built with CONFIG_DEBUG_INFO_BTF, as those of current distributions are.",
+        status: .unavailable)
+    }
+  }
+
+  /// The failure for an error of libbpf or the kernel, with what libbpf said of it.
+  static func diagnose(_ code: Int32, doing operation: String) -> CaptureFailure {
+    let messages = LibbpfMessages.text
+    if code == EPERM || code == EACCES, isLockedDown {
+      return CaptureFailure(
+        "cannot \(operation): the kernel is locked down to confidentiality",
+        remedy: "Kernel lockdown forbids to read memory from BPF; boot with lockdown=integrity or lockdown=none.",
+        status: .noPermission)
+    }
+    if messages.contains("RLIMIT_MEMLOCK") || code == ENOMEM {
+      return CaptureFailure(
+        "cannot \(operation): not enough memory may be locked",
+        remedy: "Raise the limit (ulimit -l unlimited) or choose a smaller --buffer.", status: .unavailable)
+    }
+    if messages.contains("failed to find kernel BTF type ID") || messages.contains("is not found in vmlinux BTF") {
+      return CaptureFailure(
+        "cannot \(operation): this kernel has no tracepoint sock_send_length",
+        remedy: "The tracepoint engine needs kernel 6.3 or later; this one is \(kernelRelease).", status: .unavailable)
+    }
+    let cause = condensed(messages) ?? errorText(code)
+    return CaptureFailure(
+      "cannot \(operation): \(cause)",
+      remedy: "Run it again with --verbose to see all that libbpf and the kernel say.",
+      status: code == EPERM || code == EACCES ? .noPermission : .unavailable)
+  }
+
+  /// `[none] integrity confidentiality`: the level in force stands in brackets.
+  private static var isLockedDown: Bool {
+    readFile(lockdownPath).map { String(decoding: $0, as: UTF8.self).contains("[confidentiality]") } ?? false
+  }
+
+  private static var kernelRelease: String {
+    readFile("/proc/sys/kernel/osrelease").map {
+      String(decoding: $0.prefix { $0 != UInt8(ascii: "\n") }, as: UTF8.self)
+    } ?? "unknown"
+  }
+
+  /// The last line that tells a reason; libbpf's last lines only repeat that it failed.
+  private static func condensed(_ messages: String) -> String? {
+    let lines = messages.split(separator: "\n").filter { !$0.contains("-- BEGIN PROG LOAD LOG") }
+    let reason = lines.last { $0.contains("failed to") && !$0.contains("failed to load object") } ?? lines.last
+    return reason.map { $0.hasPrefix("libbpf: ") ? String($0.dropFirst(8)) : String($0) }
+  }
+}

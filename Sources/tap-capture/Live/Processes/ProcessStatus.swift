@@ -1,0 +1,45 @@
+// What /proc/PID tells of a process: for those that began before the capture, or whose beginning was lost.
+
+/// Fields of /proc/PID/stat (proc_pid_stat(5)).
+struct ProcessStatus: Equatable {
+  var comm: [UInt8]
+  var parent: Int32
+  /// When it began, in clock ticks (hundredths of a second) since boot: field 22.
+  var startTicks: UInt64
+
+  init?(parsing content: [UInt8]) {
+    // The name stands in parentheses and may hold any byte, parentheses and blanks too: it ends at the last one.
+    guard let open = content.firstIndex(of: UInt8(ascii: "(")), let close = content.lastIndex(of: UInt8(ascii: ")")),
+      open < close
+    else { return nil }
+    comm = Array(content[(open + 1)..<close])
+    let fields = content[(close + 1)...].split(separator: UInt8(ascii: " "))
+    // fields[0] is field 3.
+    guard fields.count > 19, let parent = Int32(String(decoding: fields[1], as: UTF8.self)),
+      let startTicks = UInt64(String(decoding: fields[19], as: UTF8.self))
+    else { return nil }
+    self.parent = parent
+    self.startTicks = startTicks
+  }
+
+  static func read(_ pid: Int32) -> ProcessStatus? {
+    readFile("/proc/\(pid)/stat").flatMap(ProcessStatus.init(parsing:))
+  }
+}
+
+/// The effective user of a process: the second number of the line `Uid:` in /proc/PID/status.
+func effectiveUser(parsingStatus content: [UInt8]) -> UInt32? {
+  for line in content.split(separator: UInt8(ascii: "\n")) where line.starts(with: Array("Uid:".utf8)) {
+    let numbers = line.dropFirst(4).split { $0 == UInt8(ascii: "\t") || $0 == UInt8(ascii: " ") }
+    return numbers.count > 1 ? UInt32(String(decoding: numbers[1], as: UTF8.self)) : nil
+  }
+  return nil
+}
+
+/// The arguments in a command line as the kernel keeps it: each ended by a NUL.
+func splitArguments(_ commandLine: [UInt8]) -> [[UInt8]] {
+  var arguments = commandLine.split(separator: 0, omittingEmptySubsequences: false).map(Array.init)
+  // A title set by the program itself is padded with NULs.
+  while arguments.last?.isEmpty == true { arguments.removeLast() }
+  return arguments
+}

@@ -1,0 +1,134 @@
+// Who is who: the processes of the machine, kept by fork, exec and exit; /proc only fills in what began before.
+import CaptureRecords
+import Glibc
+
+/// A process at a moment of its life. exec makes it another program, but not another process.
+struct KnownProcess {
+  var pid: Int32
+  var startTicks: UInt64
+  /// Nanoseconds since boot, as exact as it is known.
+  var startNanoseconds: UInt64
+  var parent: Int32
+  var comm: [UInt8] = []
+  var exe: [UInt8] = []
+  var isExeCut = false
+  var commandLine: [UInt8] = []
+  var isCommandLineCut = false
+  var uid: UInt32?
+  /// Whether only its number is known yet: nobody saw it begin, and /proc has not been asked.
+  var isBare = true
+  /// The id of its frame, once it has one.
+  var frameID: UInt64?
+  /// Whether it was looked at for being downstream of our own output.
+  var isPlaceInPipelineKnown = false
+}
+
+struct ProcessTable {
+  private var processes: [Int32: KnownProcess] = [:]
+  private let ticksPerSecond = UInt64(max(1, sysconf(Int32(_SC_CLK_TCK))))
+  /// Rises with each change of who or what a process is, so that ids remembered elsewhere expire.
+  private(set) var epoch: UInt32 = 0
+
+  private func ticks(_ nanoseconds: UInt64) -> UInt64 { nanoseconds / (1_000_000_000 / ticksPerSecond) }
+
+  /// Takes in every process that /proc shows.
+  mutating func scan() {
+    for pid in runningProcesses() {
+      guard let process = read(pid) else { continue }
+      processes[pid] = process
+    }
+  }
+
+  private func read(_ pid: Int32) -> KnownProcess? {
+    guard let status = ProcessStatus.read(pid) else { return nil }
+    var process = KnownProcess(
+      pid: pid, startTicks: status.startTicks,
+      startNanoseconds: status.startTicks &* (1_000_000_000 / ticksPerSecond), parent: status.parent)
+    process.comm = status.comm
+    process.exe = readLink("/proc/\(pid)/exe") ?? []
+    process.commandLine = readFile("/proc/\(pid)/cmdline", limitBytes: Int(TAP_COMMAND_LINE_BYTES)) ?? []
+    process.isCommandLineCut = process.commandLine.count == Int(TAP_COMMAND_LINE_BYTES)
+    process.uid = readFile("/proc/\(pid)/status").flatMap(effectiveUser(parsingStatus:))
+    process.isBare = false
+    return process
+  }
+
+  // MARK: Records
+
+  mutating func fork(_ record: tap_fork_record) {
+    epoch &+= 1
+    let key = record.process
+    // The child is its parent's copy until it executes something else.
+    var child =
+      processes[Int32(bitPattern: record.parent.tgid)].flatMap { parent in
+        parent.startTicks == ticks(record.parent.start_boottime_ns) && !parent.isBare ? parent : nil
+      } ?? bare(key)
+    child.pid = Int32(bitPattern: key.tgid)
+    child.startTicks = ticks(key.start_boottime_ns)
+    child.startNanoseconds = key.start_boottime_ns
+    child.parent = Int32(bitPattern: record.parent.tgid)
+    child.frameID = nil
+    child.isPlaceInPipelineKnown = false
+    processes[child.pid] = child
+  }
+
+  mutating func execute(
+    _ record: tap_exec_record, commandLine: UnsafeRawBufferPointer, path: UnsafeRawBufferPointer
+  ) {
+    epoch &+= 1
+    let pid = Int32(bitPattern: record.process.tgid)
+    var process = bare(record.process)
+    process.isPlaceInPipelineKnown = processes[pid]?.isPlaceInPipelineKnown ?? false
+    process.parent = Int32(bitPattern: record.parent.tgid)
+    process.uid = record.uid
+    process.comm = withUnsafeBytes(of: record.comm) { Array($0.prefix { $0 != 0 }) }
+    process.exe = ProcessTable.joinPath(path)
+    process.isExeCut = record.path_is_cut != 0
+    process.commandLine = Array(commandLine)
+    process.isCommandLineCut = record.command_line_total > record.command_line_length
+    process.isBare = false
+    if commandLine.isEmpty, record.command_line_total > 0, let content = readFile("/proc/\(pid)/cmdline") {
+      process.commandLine = content
+      process.isCommandLineCut = false
+    }
+    processes[pid] = process
+  }
+
+  mutating func exit(_ record: tap_exit_record) {
+    let pid = Int32(bitPattern: record.process.tgid)
+    guard processes[pid]?.startTicks == ticks(record.process.start_boottime_ns) else { return }
+    epoch &+= 1
+    processes[pid] = nil
+  }
+
+  /// Components from the file up to the root, each ended by a NUL, become a path.
+  static func joinPath(_ components: UnsafeRawBufferPointer) -> [UInt8] {
+    var path: [UInt8] = []
+    for component in components.split(separator: 0).reversed() {
+      path.append(UInt8(ascii: "/"))
+      path += component
+    }
+    return path
+  }
+
+  // MARK: Questions
+
+  private func bare(_ key: tap_process_key) -> KnownProcess {
+    KnownProcess(
+      pid: Int32(bitPattern: key.tgid), startTicks: ticks(key.start_boottime_ns),
+      startNanoseconds: key.start_boottime_ns, parent: 0)
+  }
+
+  /// The process of a record. If its beginning was lost, /proc is asked, provided that it still shows the same process.
+  func process(_ key: tap_process_key) -> KnownProcess {
+    let pid = Int32(bitPattern: key.tgid)
+    let startTicks = ticks(key.start_boottime_ns)
+    if let known = processes[pid], known.startTicks == startTicks, !known.isBare { return known }
+    if let found = read(pid), found.startTicks == startTicks { return found }
+    return bare(key)
+  }
+
+  mutating func update(_ process: KnownProcess) { processes[process.pid] = process }
+
+  func comm(of pid: Int32) -> [UInt8]? { processes[pid]?.comm }
+}

@@ -1,0 +1,155 @@
+// The records that the kernel program writes and tap-capture reads: one definition for both sides of the ring.
+#pragma once
+
+#include <linux/types.h>
+
+// Payload room of one data record. A transfer that is longer becomes several records.
+#define TAP_PAYLOAD_BYTES_MAX 32768
+// Room for a command line and for the components of an executable's path; what is longer is cut and marked.
+#define TAP_COMMAND_LINE_BYTES 4096
+#define TAP_PATH_BYTES 4096
+#define TAP_COMM_BYTES 16
+
+enum tap_record_kind {
+  TAP_RECORD_FLOW = 1,
+  TAP_RECORD_DATA,
+  TAP_RECORD_GAP,
+  TAP_RECORD_CLOSE,
+  TAP_RECORD_FORK,
+  TAP_RECORD_EXEC,
+  TAP_RECORD_EXIT,
+};
+
+enum tap_direction {
+  TAP_SENT = 0,
+  TAP_RECEIVED = 1,
+};
+
+enum tap_role {
+  TAP_ROLE_UNKNOWN = 0,
+  TAP_ROLE_CLIENT = 1,
+  TAP_ROLE_SERVER = 2,
+};
+
+// Why bytes that moved were not recorded. What the ring had no room for has no record of its own; it is known
+// from `lost_before` and from the totals in the record of the flow's end.
+enum tap_gap_cause {
+  TAP_CAUSE_NONE = 0,
+  TAP_CAUSE_FAULT,           // the user memory could not be read
+  TAP_CAUSE_TRUNCATED,       // MSG_TRUNC: the kernel dropped the bytes, nobody received them
+  TAP_CAUSE_SENDFILE,        // sendfile, splice: the bytes come from a file or a pipe
+  TAP_CAUSE_IO_URING,        // moved by io_uring: the registers are those of some other system call
+  TAP_CAUSE_COMPAT,          // a 32-bit system call
+  TAP_CAUSE_KERNEL_THREAD,   // moved by the kernel itself
+  TAP_CAUSE_MULTI_MESSAGE,   // sendmmsg, recvmmsg
+  TAP_CAUSE_OTHER_CALL,      // a system call that this engine does not know, or one on another descriptor
+  TAP_CAUSE_FILTERED,        // moved by a process that the filters leave out
+};
+
+// A process: a tgid, and the time since boot when it began, because tgids come back.
+struct tap_process_key {
+  __u64 start_boottime_ns;
+  __u32 tgid;
+  __u32 reserved;
+};
+
+// Bytes that moved (TAP_RECORD_DATA, followed by `length` bytes) or that could not be recorded (TAP_RECORD_GAP).
+struct tap_transfer_record {
+  __u32 kind;
+  __u32 length;
+  __u64 flow_id;
+  __u64 time_ns;      // CLOCK_MONOTONIC
+  __u64 offset;       // position of the first byte in the flow's stream of this direction
+  __u64 lost_before;  // bytes of this direction, before these, that the ring had no room for
+  struct tap_process_key process;
+  __u8 direction;
+  __u8 cause;
+  __u8 reserved[6];
+};
+
+// A connection: at its first event, at its end, and at the end of the capture. Each one tells everything, so
+// that a flow whose other records were lost can still be described.
+struct tap_flow_record {
+  __u32 kind;
+  __u32 uid;
+  __u64 flow_id;
+  __u64 time_ns;
+  struct tap_process_key process;
+  __u64 unwanted[2];  // bytes that had moved before the flow was of interest, by direction
+  __u64 moved[2];     // bytes moved so far
+  __u8 local_address[16];  // IPv4: the first four bytes
+  __u8 remote_address[16];
+  __u16 local_port;
+  __u16 remote_port;
+  __u8 is_ipv6;
+  __u8 role;
+  __u8 is_joined;  // it was open before capture
+  __u8 reserved;
+  __u8 comm[TAP_COMM_BYTES];
+};
+
+// A new process (not a new thread): `process` is the child.
+struct tap_fork_record {
+  __u32 kind;
+  __u32 reserved;
+  struct tap_process_key process;
+  struct tap_process_key parent;
+};
+
+struct tap_exit_record {
+  __u32 kind;
+  __u32 reserved;
+  struct tap_process_key process;
+};
+
+// A process became another program.
+struct tap_exec_record {
+  __u32 kind;
+  __u32 uid;
+  struct tap_process_key process;
+  struct tap_process_key parent;
+  __u8 comm[TAP_COMM_BYTES];
+  __u32 command_line_length;  // bytes recorded
+  __u32 command_line_total;   // bytes there are; 0 recorded of some: they could not be read
+  __u32 path_length;          // bytes of `path` in use
+  __u32 path_is_cut;
+  __u8 command_line[TAP_COMMAND_LINE_BYTES];  // arguments, each ended by a NUL
+  __u8 path[TAP_PATH_BYTES];                  // components from the file up to the root, each ended by a NUL
+};
+
+// A port on which somebody listens, in a network namespace.
+struct tap_listener_key {
+  __u32 network_namespace;
+  __u32 port;
+};
+
+// What the kernel program could not put into the ring or keep. Counts since the start.
+struct tap_loss_counters {
+  __u64 transfer_records;  // data and gap records
+  __u64 transfer_bytes;
+  __u64 close_records;     // kept in the map of unreported ends
+  __u64 forgotten_ends;    // not even kept there
+  __u64 process_records;   // fork, exec, exit
+  __u64 untracked_bytes;   // moved on sockets for which no storage could be had
+};
+
+#define TAP_FILTER_PORTS_MAX 64
+
+// Fixed before the kernel program is loaded.
+struct tap_settings {
+  __u64 wakeup_bytes;  // wake the reader when so much of the ring is in use
+  __u32 filter_port_count;
+  __u16 filter_ports[TAP_FILTER_PORTS_MAX];  // local or remote
+  __u8 filter_role;                          // only flows of this role; unknown: all
+  __u8 filter_by_process;                    // only the processes in the map `traced`
+  __u8 reserved[2];
+};
+
+// Shared while it runs.
+struct tap_shared_state {
+  struct tap_loss_counters losses;
+  __u64 last_flow_id;
+  // Rises whenever the set of processes that are traced or excluded changes: verdicts kept with flows expire.
+  __u32 process_generation;
+  __u32 reserved;
+};
