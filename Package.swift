@@ -46,6 +46,7 @@ let package = Package(
       name: "tap-fmt", dependencies: ["TapWire", "TapCommandLine", "Format", argumentParser], exclude: ["Format"]),
 
     .testTarget(name: "TapWireTests", dependencies: ["TapWire"]),
+    .testTarget(name: "OfflineTests", dependencies: ["tap-capture", "TapWire"]),
   ],
   swiftLanguageModes: [.v6]
 )

@@ -15,7 +15,7 @@ extension ParsableCommand {
       Self.exit()
     } catch {
       let code = exitCode(for: error)
-      guard code == .validationFailure else { Self.exit(withError: error) }
+      guard code == .validationFailure, !(error is ExitCode) else { Self.exit(withError: error) }
       let program = configuration.commandName ?? _commandName
       Diagnostics(program: program).report(message(for: error), remedy: "See '\(program) --help'.")
       Glibc.exit(ExitStatus.usage.rawValue)

@@ -1,0 +1,74 @@
+// Headers of every layer that a capture can hold, and addresses as RFC 5952 writes them.
+import Testing
+
+@testable import tap_capture
+
+@Suite struct PacketTests {
+  /// An IPv4 packet with 4 bytes of payload, and what stands before it.
+  private static let packet: [UInt8] = [
+    0x45, 0, 0, 24, 0, 1, 0, 0, 64, 6, 0, 0, 127, 0, 0, 1, 127, 0, 0, 2, 0xde, 0xad, 0xbe, 0xef,
+  ]
+
+  @Test(arguments: [
+    (LinkLayer.raw, [UInt8]()),
+    (.loopback, [2, 0, 0, 0]),
+    (.ethernet, [UInt8](repeating: 0, count: 12) + [0x08, 0x00]),
+    (.ethernet, [UInt8](repeating: 0, count: 12) + [0x81, 0x00, 0, 7, 0x08, 0x00]),
+    (.ethernet, [UInt8](repeating: 0, count: 12) + [0x88, 0xa8, 0, 7, 0x81, 0x00, 0, 8, 0x08, 0x00]),
+    (.linuxCooked1, [UInt8](repeating: 0, count: 14) + [0x08, 0x00]),
+    (.linuxCooked2, [0x08, 0x00] + [UInt8](repeating: 0, count: 18)),
+  ])
+  func linkLayers(layer: LinkLayer, header: [UInt8]) throws {
+    // Ethernet pads short frames: what is behind the packet is no payload.
+    let frame = header + PacketTests.packet + [0, 0, 0]
+    try frame.withUnsafeBytes {
+      let bytes = try #require(layer.packet(in: PacketBytes(bytes: $0)))
+      let ip = try #require(IPPacket(bytes))
+      #expect(ip.source.text == "127.0.0.1")
+      #expect(ip.destination.text == "127.0.0.2")
+      #expect(Array(ip.payload.bytes) == [0xde, 0xad, 0xbe, 0xef])
+      #expect(ip.payloadLength == 4)
+    }
+  }
+
+  @Test func everyPrefixOfAPacketIsSafe() {
+    for length in 0..<PacketTests.packet.count {
+      PacketTests.packet.prefix(length).withUnsafeBytes {
+        let ip = IPPacket(PacketBytes(bytes: $0))
+        #expect(length < 20 ? ip == nil : ip?.payload.count == length - 20)
+      }
+    }
+  }
+
+  @Test(
+    arguments: [
+      (0x2001_0db8_0000_0000, 0x0000_0000_0000_0001, "2001:db8::1"),
+      (0, 1, "::1"),
+      (0, 0, "::"),
+      (0x2001_0db8_0000_0001, 0x0001_0001_0001_0001, "2001:db8:0:1:1:1:1:1"),
+      (0x2001_0000_0000_0001, 0x0000_0000_0000_0001, "2001:0:0:1::1"),
+      (0x0001_0002_0003_0004, 0x0005_0006_0000_0000, "1:2:3:4:5:6::"),
+    ] as [(UInt64, UInt64, String)])
+  func addressesAreShortened(high: UInt64, low: UInt64, text: String) {
+    #expect(IPAddress(high: high, low: low, isIPv6: true).text == text)
+  }
+
+  @Test func fragmentsInAnyOrderMakeThePacket() throws {
+    let payload = (0..<40).map { UInt8($0) }
+    func fragment(_ range: Range<Int>, more: Bool) -> [UInt8] {
+      let field = UInt16(range.lowerBound / 8) | (more ? 0x2000 : 0)
+      return [0x45, 0, 0, UInt8(20 + range.count), 0, 9, UInt8(field >> 8), UInt8(field & 0xff), 64, 6, 0, 0]
+        + [10, 0, 0, 1, 10, 0, 0, 2] + payload[range]
+    }
+    var assembler = FragmentAssembler()
+    let parts = [fragment(24..<40, more: false), fragment(0..<16, more: true), fragment(8..<24, more: true)]
+    for (index, part) in parts.enumerated() {
+      let whole = try part.withUnsafeBytes {
+        let ip = try #require(IPPacket(PacketBytes(bytes: $0)))
+        return assembler.add(ip, try #require(ip.fragment))
+      }
+      #expect(whole == (index == 2 ? payload : nil))
+    }
+    #expect(assembler.pendingPackets == 0)
+  }
+}
