@@ -134,14 +134,21 @@ public struct CBORReader {
   }
 
   @inlinable
+  @inline(__always)
   mutating func readPayload(of head: CBORHead, from start: Int) throws(WireError) -> UnsafeRawBufferPointer {
+    let payload = position
+    try skipPayload(of: head, from: start)
+    return UnsafeRawBufferPointer(rebasing: bytes[payload..<position])
+  }
+
+  @inlinable
+  @inline(__always)
+  mutating func skipPayload(of head: CBORHead, from start: Int) throws(WireError) {
     if head.isIndefinite { throw indefiniteLength(at: start) }
     guard head.argument <= UInt64(bytes.count &- position) else {
       throw fail("a string of \(head.argument) bytes", "\(bytes.count &- position) bytes to the end", at: start)
     }
-    let length = Int(head.argument)
-    defer { position &+= length }
-    return UnsafeRawBufferPointer(rebasing: bytes[position..<position &+ length])
+    position &+= Int(truncatingIfNeeded: head.argument)
   }
 
   /// A text string as a Swift string; a byte string is repaired, for fields that only a person reads.
@@ -208,7 +215,7 @@ public struct CBORReader {
       if head.isIndefinite { throw indefiniteLength(at: start) }
       switch head.major {
       case .unsigned, .negative: break
-      case .byteString, .textString: _ = try readPayload(of: head, from: start)
+      case .byteString, .textString: try skipPayload(of: head, from: start)
       case .array: try skipItems(head.argument, depth: depth + 1)
       case .map:
         guard head.argument <= UInt64(bytes.count) else {

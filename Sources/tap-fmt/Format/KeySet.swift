@@ -26,7 +26,7 @@ struct KeySet: ~Copyable {
     guard let start = base.baseAddress, let place = item.baseAddress else { return false }
     let position = UInt32(truncatingIfNeeded: place - start)
     if positions.count < KeySet.linearKeys {
-      for other in positions where equal(content(at: other), key) { return false }
+      for index in positions.indices where equal(content(at: positions[index]), key) { return false }
       positions.append(position)
       count += 1
       return true
