@@ -45,8 +45,10 @@ let package = Package(
     .executableTarget(
       name: "tap-fmt", dependencies: ["TapWire", "TapCommandLine", "Format", argumentParser], exclude: ["Format"]),
 
-    .testTarget(name: "TapWireTests", dependencies: ["TapWire"]),
+    .target(name: "Support", dependencies: ["TapWire"], path: "Tests/Support"),
+    .testTarget(name: "TapWireTests", dependencies: ["TapWire", "Support"]),
     .testTarget(name: "OfflineTests", dependencies: ["tap-capture", "TapWire"]),
+    .testTarget(name: "FormatTests", dependencies: ["TapWire", "Format", "Support"], exclude: ["Golden"]),
   ],
   swiftLanguageModes: [.v6]
 )

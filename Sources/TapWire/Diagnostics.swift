@@ -19,15 +19,19 @@ public enum ExitStatus: Int32, Sendable {
 /// Messages of one program.
 public struct Diagnostics: Sendable {
   public let program: String
+  let descriptor: Int32
 
-  public init(program: String) { self.program = program }
+  public init(program: String, descriptor: Int32 = STDERR_FILENO) {
+    self.program = program
+    self.descriptor = descriptor
+  }
 
-  /// Writes `program: message` to stderr, and the remedy on a line of its own.
+  /// Writes `program: message` to stderr (or the other descriptor), and the remedy on a line of its own.
   public func report(_ message: String, remedy: String? = nil) {
     var text = "\(program): \(message)\n"
     if let remedy { text += "  \(remedy)\n" }
     // One write, so that messages of several stages on one terminal do not mix within a line.
-    text.withUTF8 { _ = Glibc.write(STDERR_FILENO, $0.baseAddress, $0.count) }
+    text.withUTF8 { _ = Glibc.write(descriptor, $0.baseAddress, $0.count) }
   }
 }
 

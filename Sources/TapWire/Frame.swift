@@ -85,7 +85,7 @@ public struct Frame {
   @usableFromInline
   @inline(never)
   func missingFields(_ count: Int, _ name: StaticString) -> WireError {
-    WireError(offset: fields.offset, expected: "a \(name) frame with \(count) fields", found: "\(fieldCount)")
+    WireError(offset: fields.offset, expected: "at least \(count) fields in the \(name) frame", found: "\(fieldCount)")
   }
 }
 

@@ -19,9 +19,11 @@ public struct StageLoop: ~Copyable {
   private var output: Output
   private var scopeIsOpen = false
 
-  /// `input` and `output` are file descriptors; the defaults are those of a filter.
-  public init(program: String, input: Int32 = STDIN_FILENO, output: Int32 = STDOUT_FILENO) {
-    diagnostics = Diagnostics(program: program)
+  /// `input`, `output` and `errors` are file descriptors; the defaults are those of a filter.
+  public init(
+    program: String, input: Int32 = STDIN_FILENO, output: Int32 = STDOUT_FILENO, errors: Int32 = STDERR_FILENO
+  ) {
+    diagnostics = Diagnostics(program: program, descriptor: errors)
     reader = FrameReader(descriptor: input)
     self.output = Output(descriptor: output)
   }

@@ -112,11 +112,6 @@ struct Descriptions: ~Copyable {
 
   private mutating func makeRoom() {
     guard keptBytes > Descriptions.maximumBytes else { return }
-    // Processes are free to go once their flows are gone: that may take a second round.
-    for _ in 0..<2 where keptBytes > Descriptions.maximumBytes / 2 { forgetLeastRecent() }
-  }
-
-  private mutating func forgetLeastRecent() {
     var candidates: [(lastUse: UInt64, id: UInt64, isFlow: Bool)] = []
     for id in flows.keys { candidates.append((flows[id]?.lastUse ?? 0, id, true)) }
     for id in processes.keys where processes[id]?.openFlows == 0 {
@@ -124,13 +119,22 @@ struct Descriptions: ~Copyable {
     }
     candidates.sort { $0.lastUse < $1.lastUse }
     for candidate in candidates where keptBytes > Descriptions.maximumBytes / 2 {
-      forgotten += 1
-      if candidate.isFlow {
-        closeFlow(candidate.id)
-      } else if let process = processes[candidate.id] {
-        keptBytes -= Descriptions.cost(process.text)
-        processes[candidate.id] = nil
-      }
+      if candidate.isFlow { forgetFlow(candidate.id) } else { forgetProcess(candidate.id) }
     }
+  }
+
+  /// Forgets a flow, and its process with the last of its flows.
+  private mutating func forgetFlow(_ id: UInt64) {
+    let process = flows[id]?.process
+    closeFlow(id)
+    forgotten += 1
+    if let process, processes[process]?.openFlows == 0 { forgetProcess(process) }
+  }
+
+  private mutating func forgetProcess(_ id: UInt64) {
+    guard let process = processes[id] else { return }
+    keptBytes -= Descriptions.cost(process.text)
+    processes[id] = nil
+    forgotten += 1
   }
 }

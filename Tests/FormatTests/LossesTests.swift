@@ -1,0 +1,80 @@
+// What is missing is said, on stderr, and only there.
+import Format
+import Support
+import TapWire
+import Testing
+
+@Suite struct LossesTests {
+  private func messages(isVerbose: Bool = false, _ frames: [Item], isEnded: Bool = true) -> [String] {
+    var stream = Stream()
+    for frame in frames { stream.append(frame) }
+    let json = Formatted(isEnded ? stream.ended : stream.bytes, isVerbose: isVerbose)
+    let pretty = Formatted(
+      isEnded ? stream.ended : stream.bytes, style: .pretty(isColored: false), isVerbose: isVerbose)
+    #expect(json.messages == pretty.messages)
+    #expect(json.run.output.isEmpty && pretty.run.output.isEmpty && json.run.status == .success)
+    return json.messages
+  }
+
+  @Test func aQuietStreamSaysNothing() {
+    #expect(messages([[3, 1, 0, 5, 0, "data"], [5, 1, 9, "closed"], [99, "a kind of tomorrow"]]) == [])
+  }
+
+  @Test func noticesWithTheirStage() {
+    let frames: [Item] = [
+      [7, "tap-resp", "warning", 5, "resynchronised", ["flows": 2, "bytes": 70]],
+      [7, "tap-capture", "error", 5, "ring is full", [:]], [7, "tap-capture", "info", 5, "3 programs", [:]],
+    ]
+    let important = [
+      "tap-resp: warning: resynchronised (flows 2, bytes 70)", "tap-capture: error: ring is full",
+    ]
+    #expect(messages(frames) == important)
+    #expect(
+      messages(isVerbose: true, frames) == important + ["tap-capture: info: 3 programs", "info: end of the stream"])
+  }
+
+  @Test func gapsAreAddedUp() {
+    let frames: [Item] = [
+      [4, 1, 0, 5, 0, 100, "ring_full"], [4, 1, 1, 5, 0, 7, "fault"], [4, 2, 0, 5, 0, 23, "ring_full"],
+    ]
+    #expect(messages(frames) == ["warning: 130 bytes are missing in 3 gaps (ring_full 123, fault 7)"])
+  }
+
+  @Test func hostileGapsNeitherOverflowNorGrow() {
+    var frames: [Item] = [[4, 1, 0, 5, 0, .unsigned(.max), "a"], [4, 1, 0, 5, 0, 5, "a"]]
+    frames += (0..<100).map { [4, 1, 0, 5, 0, 1, .text("reason \($0)")] }
+    frames.append([4, 1, 0, 5, 0, 1, .text(String(repeating: "x", count: 1000))])
+    let messages = messages(frames)
+    #expect(messages.count == 1)
+    #expect(
+      messages[0].hasPrefix("warning: 18446744073709551615 bytes are missing in 103 gaps (a 18446744073709551615,"))
+    #expect(messages[0].hasSuffix(", reason 14 1, other 86)"))
+  }
+
+  @Test func lossesInTheTotals() {
+    var stream = Stream()
+    stream.append([8, true, ["flows": 5, "lost_records": 3, "lost_flows": 0]])
+    #expect(Formatted(stream.bytes).messages == ["warning: the capture counted losses (lost_records 3)"])
+  }
+
+  @Test func aStreamThatStops() {
+    #expect(messages([], isEnded: false) == ["warning: the stream stopped without an end frame"])
+    let cutUpstream: [Item] = [
+      [7, "tap-resp", "warning", 0, "the stream stopped without an end frame", [:]], [8, false, [:]],
+    ]
+    #expect(
+      messages(cutUpstream, isEnded: false) == [
+        "tap-resp: warning: the stream stopped without an end frame",
+        "warning: the stream is incomplete: it was cut short before its end",
+      ])
+  }
+
+  @Test func messagesAreShownNotObeyed() {
+    let messages = messages([
+      [7, "tap\u{1b}[2J", "warning", 5, .text("a\nb" + String(repeating: "x", count: 5000)), ["\u{202e}": 1]]
+    ])
+    #expect(messages.count == 1)
+    #expect(messages[0].hasPrefix("tap\\x1b[2J: warning: a\\nbxxx") && messages[0].hasSuffix("x…"))
+    #expect(messages[0].count == 1001)
+  }
+}
