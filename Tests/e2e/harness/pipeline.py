@@ -21,11 +21,11 @@ PRETTY = [tool("tap-fmt")]
 
 
 class Pipeline:
-    """`first | second | …`; what the last writes is in the file `output`, what each says on stderr in a file of its own."""
+    """`first | second | …`; the last writes to the file `output`, and what each says on stderr has a file of its own."""
 
-    def __init__(self, directory, commands, stdin=subprocess.DEVNULL, **options):
+    def __init__(self, directory, commands, stdin=subprocess.DEVNULL, output=None, **options):
         os.makedirs(directory, exist_ok=True)
-        self.output = os.path.join(directory, "output")
+        self.output = output or os.path.join(directory, "output")
         self._errors = [os.path.join(directory, f"stderr.{index}") for index in range(len(commands))]
         self.processes = []
         previous = stdin

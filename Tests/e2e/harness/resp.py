@@ -59,6 +59,11 @@ class Client:
         self._position = 0
 
     @property
+    def consumed_bytes(self):
+        """Length of the replies that were read."""
+        return self.received_bytes - (len(self._buffer) - self._position)
+
+    @property
     def address(self):
         """As the JSON output shows this client."""
         host = self.socket.getsockname()[0]

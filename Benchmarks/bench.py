@@ -1,0 +1,42 @@
+# Measures everything that the README states, in one run, and prints it for a person and as Markdown.
+
+import argparse
+import os
+import sys
+import tempfile
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "Tests", "e2e"))
+
+import decode  # noqa: E402
+import hooks  # noqa: E402
+import live  # noqa: E402
+from report import machine  # noqa: E402
+
+
+def main():
+    parser = argparse.ArgumentParser(prog="scripts/bench", description="Measure the toolkit beside its competitors.")
+    parser.add_argument("--quick", action="store_true", help="once and short: shows that it works, not how fast")
+    parser.add_argument("parts", nargs="*", help="live, hooks, decode; all if none is named")
+    options = parser.parse_args()
+    rounds, requests = (1, 10_000) if options.quick else (5, 200_000)
+    with tempfile.TemporaryDirectory(prefix="tap-bench.") as work:
+        parts = {
+            "live": lambda: live.measure(work, rounds, requests),
+            "hooks": lambda: hooks.measure(work, requests),
+            "decode": lambda: decode.measure(work, rounds, 20_000 if options.quick else 500_000),
+        }
+        unknown = set(options.parts) - set(parts)
+        if unknown:
+            parser.error(f"no such part: {', '.join(sorted(unknown))}; expected {', '.join(parts)}")
+        tables = []
+        print(f"{machine()}\n", flush=True)
+        for name in options.parts or parts:
+            for table in parts[name]():
+                print(table.text(), flush=True)
+                tables.append(table)
+    if not options.quick:
+        print(f"As Markdown, for docs/performance.md:\n\nMeasured on: {machine()}.\n")
+        print("\n".join(table.markdown() for table in tables))
+
+
+main()
