@@ -9,12 +9,12 @@ static __always_inline void open_flow(struct sock *sk, __u8 role) {
   if (!flow)
     return;
   // A socket can be disconnected and connected anew (connect with AF_UNSPEC): that is another flow.
-  if (flow->id) {
-    end_flow(sk, flow);
+  if (flow->about.flow_id) {
+    end_flow(flow);
     __builtin_memset(flow, 0, sizeof(*flow));
   }
-  flow->role = role;
-  flow->id = new_flow_id();
+  flow->about.role = role;
+  flow->about.flow_id = new_flow_id();
 }
 
 SEC("tp_btf/inet_sock_set_state")
@@ -37,7 +37,7 @@ int BPF_PROG(socket_changed_state, struct sock *sk, int old_state, int new_state
     // These do not pass tcp_destroy_sock.
     struct flow *flow = bpf_sk_storage_get(&flows, sk, 0, 0);
     if (flow)
-      end_flow(sk, flow);
+      end_flow(flow);
   }
   return 0;
 }
@@ -47,19 +47,17 @@ SEC("tp_btf/tcp_destroy_sock")
 int BPF_PROG(socket_destroyed, struct sock *sk) {
   struct flow *flow = bpf_sk_storage_get(&flows, sk, 0, 0);
   if (flow)
-    end_flow(sk, flow);
+    end_flow(flow);
   return 0;
 }
 
 // At the end of the capture: the totals of the flows that are still open, through the iterator's descriptor.
 SEC("iter/bpf_sk_storage_map")
 int report_open_flows(struct bpf_iter__bpf_sk_storage_map *context) {
-  struct sock *sk = context->sk;
   struct flow *flow = context->value;
-  if (!sk || !flow || !flow->is_wanted || flow->is_ended)
+  if (!flow || !flow->is_wanted || flow->is_ended)
     return 0;
-  struct tap_flow_record record;
-  fill_flow_record(&record, sk, flow);
+  struct tap_flow_record record = flow->about;
   record.kind = TAP_RECORD_CLOSE;
   record.time_ns = bpf_ktime_get_ns();
   bpf_seq_write(context->meta->seq, &record, sizeof(record));

@@ -27,20 +27,19 @@ static __always_inline int handle_transfer(struct sock *sk, int result, int dire
 
   struct task_struct *task = bpf_get_current_task_btf();
   bool process_wanted = flow_process_is_wanted(flow, task->tgid);
-  __u64 offset = __sync_fetch_and_add(&flow->moved[direction], (__u64)length);
+  __u64 offset = __sync_fetch_and_add(&flow->about.moved[direction], (__u64)length);
   if (!flow->is_wanted) {
     if (!process_wanted) {
-      __sync_fetch_and_add(&flow->unwanted[direction], (__u64)length);
+      __sync_fetch_and_add(&flow->about.unwanted[direction], (__u64)length);
       return 0;
     }
-    flow->process = process_key(task);
-    flow->is_wanted = true;
+    want_flow(sk, flow, task);
   }
 
   struct transfer_steps steps = {
       .transfer =
           {
-              .flow_id = flow->id,
+              .flow_id = flow->about.flow_id,
               .process = process_key(task),
               .time_ns = bpf_ktime_get_ns(),
               .offset = offset,
@@ -49,7 +48,7 @@ static __always_inline int handle_transfer(struct sock *sk, int result, int dire
           },
       .flow = flow,
   };
-  if (!flow->is_described && !describe_flow(sk, flow, task, steps.transfer.time_ns)) {
+  if (!flow->is_described && !describe_flow(flow, steps.transfer.time_ns)) {
     count_loss(&steps.transfer, flow, length);
     return 0;
   }

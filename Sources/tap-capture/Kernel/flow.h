@@ -6,14 +6,11 @@
 #include "wakeup.h"
 
 struct flow {
-  __u64 id;
-  __u64 moved[2];     // bytes moved, recorded or not
-  __u64 lost[2];      // of these, bytes that the ring had no room for and that no record has told of yet
-  __u64 unwanted[2];  // bytes moved before any process of interest used the flow
+  // What the reader is told at the flow's beginning and at its end. The totals in it are kept up to date; the rest is
+  // written down at the first bytes of interest, because a socket has lost its addresses by the time of its end.
+  struct tap_flow_record about;
+  __u64 lost[2];  // bytes that the ring had no room for and that no record has told of yet
   __u64 process_verdict;
-  struct tap_process_key process;  // the first one of interest that used the flow
-  __u8 role;
-  __u8 is_joined;
   __u8 filter_verdict;
   __u8 is_wanted;
   __u8 is_described;
@@ -46,9 +43,9 @@ static __noinline struct flow *join_flow(struct sock *sk) {
       .network_namespace = sk->__sk_common.skc_net.net->ns.inum,
       .port = sk->__sk_common.skc_num,
   };
-  flow->role = bpf_map_lookup_elem(&listeners, &listener) ? TAP_ROLE_SERVER : TAP_ROLE_CLIENT;
-  flow->is_joined = true;
-  flow->id = new_flow_id();
+  flow->about.role = bpf_map_lookup_elem(&listeners, &listener) ? TAP_ROLE_SERVER : TAP_ROLE_CLIENT;
+  flow->about.is_joined = true;
+  flow->about.flow_id = new_flow_id();
   return flow;
 }
 
@@ -66,7 +63,7 @@ static __always_inline bool port_is_wanted(__u16 port) {
 
 static __noinline int judge_flow(struct sock *sk, struct flow *flow) {
   bool keep = true;
-  if (settings.filter_role != TAP_ROLE_UNKNOWN && flow->role != settings.filter_role)
+  if (settings.filter_role != TAP_ROLE_UNKNOWN && flow->about.role != settings.filter_role)
     keep = false;
   if (keep && settings.filter_port_count)
     keep = port_is_wanted(sk->__sk_common.skc_num) || port_is_wanted(__builtin_bswap16(sk->__sk_common.skc_dport));
@@ -96,64 +93,56 @@ static __always_inline bool flow_process_is_wanted(struct flow *flow, __u32 tgid
   return wanted;
 }
 
-static __always_inline void fill_flow_record(struct tap_flow_record *record, struct sock *sk, struct flow *flow) {
-  __builtin_memset(record, 0, sizeof(*record));
-  record->flow_id = flow->id;
-  record->process = flow->process;
-  record->unwanted[TAP_SENT] = flow->unwanted[TAP_SENT];
-  record->unwanted[TAP_RECEIVED] = flow->unwanted[TAP_RECEIVED];
-  record->moved[TAP_SENT] = flow->moved[TAP_SENT];
-  record->moved[TAP_RECEIVED] = flow->moved[TAP_RECEIVED];
-  record->local_port = sk->__sk_common.skc_num;
-  record->remote_port = __builtin_bswap16(sk->__sk_common.skc_dport);
-  record->role = flow->role;
-  record->is_joined = flow->is_joined;
+// The flow is of interest from now on: `task` has moved bytes over it.
+static __noinline int want_flow(struct sock *sk, struct flow *flow, struct task_struct *task) {
+  struct tap_flow_record *about = &flow->about;
+  about->process = process_key(task);
+  about->uid = task->cred->euid.val;
+  bpf_core_read(about->comm, TAP_COMM_BYTES, &task->group_leader->comm);
+  about->local_port = sk->__sk_common.skc_num;
+  about->remote_port = __builtin_bswap16(sk->__sk_common.skc_dport);
   if (sk->__sk_common.skc_family == AF_INET6) {
-    record->is_ipv6 = true;
-    bpf_core_read(record->local_address, 16, &sk->__sk_common.skc_v6_rcv_saddr);
-    bpf_core_read(record->remote_address, 16, &sk->__sk_common.skc_v6_daddr);
+    about->is_ipv6 = true;
+    bpf_core_read(about->local_address, 16, &sk->__sk_common.skc_v6_rcv_saddr);
+    bpf_core_read(about->remote_address, 16, &sk->__sk_common.skc_v6_daddr);
   } else {
-    bpf_core_read(record->local_address, 4, &sk->__sk_common.skc_rcv_saddr);
-    bpf_core_read(record->remote_address, 4, &sk->__sk_common.skc_daddr);
+    bpf_core_read(about->local_address, 4, &sk->__sk_common.skc_rcv_saddr);
+    bpf_core_read(about->remote_address, 4, &sk->__sk_common.skc_daddr);
   }
+  flow->is_wanted = true;
+  return 0;
 }
 
 // Tells the reader of the flow and returns whether that succeeded. If not, nothing else of the flow may be recorded
 // yet: the reader would not know what it belongs to. The next event tries again.
-static __noinline int describe_flow(struct sock *sk, struct flow *flow, struct task_struct *task, __u64 time_ns) {
+static __noinline int describe_flow(struct flow *flow, __u64 time_ns) {
   struct tap_flow_record *record = bpf_ringbuf_reserve(&ring, sizeof(*record), 0);
   if (!record)
     return 0;
-  fill_flow_record(record, sk, flow);
+  *record = flow->about;
   record->kind = TAP_RECORD_FLOW;
   record->time_ns = time_ns;
-  record->uid = task->cred->euid.val;
-  bpf_core_read(record->comm, TAP_COMM_BYTES, &task->group_leader->comm);
   flow->is_described = true;
   bpf_ringbuf_submit(record, BPF_RB_NO_WAKEUP);
   return 1;
 }
 
 // Tells the reader of the flow's end. The totals in it reveal what was lost at the end.
-static __noinline int end_flow(struct sock *sk, struct flow *flow) {
+static __noinline int end_flow(struct flow *flow) {
   if (!flow->is_wanted || flow->is_ended)
     return 0;
   flow->is_ended = true;
-  __u64 now = bpf_ktime_get_ns();
+  flow->about.kind = TAP_RECORD_CLOSE;
+  flow->about.time_ns = bpf_ktime_get_ns();
   struct tap_flow_record *record = bpf_ringbuf_reserve(&ring, sizeof(*record), 0);
   if (record) {
-    fill_flow_record(record, sk, flow);
-    record->kind = TAP_RECORD_CLOSE;
-    record->time_ns = now;
+    *record = flow->about;
     bpf_ringbuf_submit(record, BPF_RB_NO_WAKEUP);
     return 0;
   }
-  struct tap_flow_record kept;
-  fill_flow_record(&kept, sk, flow);
-  kept.kind = TAP_RECORD_CLOSE;
-  kept.time_ns = now;
-  __sync_fetch_and_add(&state.losses.close_records, 1);
-  if (bpf_map_update_elem(&unreported_ends, &kept.flow_id, &kept, BPF_ANY))
+  if (bpf_map_update_elem(&unreported_ends, &flow->about.flow_id, &flow->about, BPF_ANY))
     __sync_fetch_and_add(&state.losses.forgotten_ends, 1);
+  // After the entry: whoever sees the count finds it.
+  __sync_fetch_and_add(&state.losses.close_records, 1);
   return 0;
 }

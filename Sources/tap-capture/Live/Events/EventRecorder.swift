@@ -195,8 +195,7 @@ struct EventRecorder: ~Copyable {
   /// A process changes its user and its name without exec, too (nginx's workers): the record of its flow tells.
   private mutating func updating(_ process: KnownProcess, from record: tap_flow_record) -> KnownProcess {
     let comm = withUnsafeBytes(of: record.comm) { Array($0.prefix { $0 != 0 }) }
-    // The record of a flow's end does not tell it.
-    guard !comm.isEmpty, process.uid != record.uid || process.comm != comm else { return process }
+    guard process.uid != record.uid || process.comm != comm else { return process }
     var updated = process
     updated.uid = record.uid
     updated.comm = comm
