@@ -20,10 +20,16 @@ fail() {
 
 # What each purpose needs, as PACKAGE=PROOF: a command on PATH or a file. The Debian package is only the way to get it.
 # redis-tools holds the server's program too, and unlike redis-server it installs no system service.
-build_needs=(libbpf-dev=/usr/include/bpf/libbpf.h libelf-dev=/usr/include/libelf.h pkg-config=pkg-config)
+# The first are what the Swift toolchain itself asks for on a bare Debian.
+build_needs=(
+  git=git ca-certificates=/etc/ssl/certs/ca-certificates.crt binutils=ld libc6-dev=/usr/include/stdio.h
+  'libstdc++-12-dev=/usr/include/c++/*/vector' 'libncurses6=/usr/lib/*/libncurses.so.6' 'libcurl4=/usr/lib/*/libcurl.so.4'
+  'libxml2=/usr/lib/*/libxml2.so.2' 'libedit2=/usr/lib/*/libedit.so.2' 'libsqlite3-0=/usr/lib/*/libsqlite3.so.0'
+  libbpf-dev=/usr/include/bpf/libbpf.h libelf-dev=/usr/include/libelf.h libpcap-dev=/usr/include/pcap/pcap.h
+  pkg-config=pkg-config)
 redis_needs=(redis-tools=redis-check-rdb)
 test_needs=(bpftool=bpftool procps=ps 'python3-venv=/usr/lib/python3*/ensurepip' util-linux=unshare mandoc=mandoc)
-bench_needs=(gcc=gcc libc6-dev=/usr/include/stdio.h libhiredis-dev=/usr/include/hiredis/hiredis.h tcpdump=tcpdump)
+bench_needs=(gcc=gcc libhiredis-dev=/usr/include/hiredis/hiredis.h tcpdump=tcpdump)
 
 need() {
   local need missing=()

@@ -1,7 +1,5 @@
 # Many connections at once, and clients that use a connection in the ways that real ones do.
 
-import os
-import random
 import selectors
 import socket
 
@@ -106,69 +104,3 @@ def test_writes_cut_short_by_a_full_socket_buffer(redis, capture):
         for arguments in commands
     ]
     check(run, {address: expected})
-
-
-def write_all(write, data):
-    while data:
-        data = data[write(data) :]
-
-
-def halves(data):
-    middle = len(data) // 2
-    return [data[:1], data[1:middle], b"", data[middle:]]
-
-
-SENDERS = {
-    "write": lambda s, data: write_all(lambda part: os.write(s.fileno(), part), data),
-    "writev": lambda s, data: write_all(lambda part: os.writev(s.fileno(), halves(part)), data),
-    "pwritev2": lambda s, data: write_all(lambda part: os.pwritev(s.fileno(), halves(part), -1), data),
-    "send": lambda s, data: write_all(s.send, data),
-    "sendmsg": lambda s, data: write_all(lambda part: s.sendmsg(halves(part)), data),
-}
-
-
-def scattered(call):
-    """Receives into three buffers of odd sizes."""
-    buffers = [bytearray(3), bytearray(1), bytearray(70_000)]
-    length = call(buffers)
-    return b"".join(buffers)[:length]
-
-
-RECEIVERS = {
-    "read": lambda s: os.read(s.fileno(), 70_000),
-    "readv": lambda s: scattered(lambda buffers: os.readv(s.fileno(), buffers)),
-    "preadv2": lambda s: scattered(lambda buffers: os.preadv(s.fileno(), buffers, -1)),
-    "recv": lambda s: s.recv(70_000),
-    "recv_after_peek": lambda s: (s.recv(70_000, socket.MSG_PEEK), s.recv(70_000))[1],
-    "recvmsg": lambda s: scattered(lambda buffers: s.recvmsg_into(buffers)[0]),
-    "recv_one_byte": lambda s: s.recv(1),
-}
-
-
-@pytest.mark.parametrize("receive", RECEIVERS)
-@pytest.mark.parametrize("send", SENDERS)
-def test_every_system_call_that_moves_bytes(redis, capture, send, receive):
-    server = redis()
-    run = capture(["--port", server.port, "--direction", "egress"], [RESP, JSON])
-    client = server.client()
-    address = client.address
-    expected = []
-    for number in range(12):
-        key = b"key:%d" % number
-        value = value_for(key, random.Random(number).choice([0, 1, 100, 5000]))
-        for arguments, reply in (
-            (("SET", key, value), b"+OK\r\n"),
-            (("GET", key), b"$%d\r\n%b\r\n" % (len(value), value)),
-        ):
-            SENDERS[send](client.socket, command(*arguments))
-            received = b""
-            while len(received) < len(reply):
-                received += RECEIVERS[receive](client.socket)
-            assert received == reply
-            expected.append(expected_exchange(arguments, value if arguments[0] == "GET" else Simple(b"OK")))
-    client.close()
-    run.stop()
-    shown = by_client(run.output, "egress")[address]
-    assert [seen_exchange(exchange) for exchange in shown] == expected
-    assert not any(exchange.get("flags") for exchange in shown)
-    assert not by_client(run.output, "ingress")
