@@ -47,6 +47,7 @@ let package = Package(
 
     .target(name: "Support", dependencies: ["TapWire"], path: "Tests/Support"),
     .testTarget(name: "TapWireTests", dependencies: ["TapWire", "Support"]),
+    .testTarget(name: "CaptureTests", dependencies: ["tap-capture", "TapWire"]),
     .testTarget(name: "OfflineTests", dependencies: ["tap-capture", "TapWire"]),
     .testTarget(name: "FormatTests", dependencies: ["TapWire", "Format", "Support"], exclude: ["Golden"]),
   ],

@@ -1,0 +1,64 @@
+// Passwords in command lines, as people write them.
+import Testing
+
+@testable import tap_capture
+
+@Suite struct SecretMaskTests {
+  @Test(arguments: [
+    // Clients of Redis and its relatives.
+    ("redis-cli -p 6379 -a s3cret GET key", "redis-cli -p 6379 -a *** GET key"),
+    ("/usr/bin/redis-cli --pass s3cret PING", "/usr/bin/redis-cli --pass *** PING"),
+    ("redis-cli --pass=s3cret PING", "redis-cli --pass=*** PING"),
+    ("valkey-cli -a s3cret", "valkey-cli -a ***"),
+    ("keydb-cli -a s3cret", "keydb-cli -a ***"),
+    ("redis-benchmark -a s3cret -n 5", "redis-benchmark -a *** -n 5"),
+    ("redis-cli AUTH user s3cret", "redis-cli AUTH *** ***"),
+    ("redis-cli auth s3cret", "redis-cli auth ***"),
+    ("redis-cli HELLO 3 AUTH user s3cret", "redis-cli HELLO 3 AUTH *** ***"),
+    ("redis-cli CONFIG SET requirepass s3cret", "redis-cli CONFIG SET requirepass ***"),
+    ("redis-server --port 7 --requirepass s3cret --save x", "redis-server --port 7 --requirepass *** --save x"),
+    ("redis-server --masterauth s3cret", "redis-server --masterauth ***"),
+    ("redis-cli -u redis://user:s3cret@host:6379/0", "redis-cli -u redis://user:***@host:6379/0"),
+    // Other programs.
+    ("mysql -uroot -ps3cret db", "mysql -uroot -p*** db"),
+    ("mysql --password=s3cret db", "mysql --password=*** db"),
+    ("mysql -p db", "mysql -p db"),
+    ("mongosh -u me -p s3cret", "mongosh -u me -p ***"),
+    ("sshpass -p s3cret ssh host", "sshpass -p *** ssh host"),
+    ("curl -u me:s3cret https://host/", "curl -u *** https://host/"),
+    ("app --token s3cret --port 5", "app --token *** --port 5"),
+    ("app --api-key=s3cret", "app --api-key=***"),
+    ("env DB_PASSWORD=s3cret app", "env DB_PASSWORD=*** app"),
+    ("app github-token=s3cret", "app github-token=***"),
+    ("python app.py amqp://me:s3cret@host//queue", "python app.py amqp://me:***@host//queue"),
+    ("app --url=postgres://me:s3@cret@host/db", "app --url=postgres://me:***@host/db"),
+    ("app a://:s3cret@b c://d:s3cret@e", "app a://:***@b c://d:***@e"),
+  ])
+  func secretsAreReplaced(given: String, expected: String) {
+    #expect(mask(given) == expected)
+    #expect(!mask(given).contains("s3cret"))
+  }
+
+  @Test(arguments: [
+    "redis-cli -p 6379 GET a", "cp -a from to", "ssh -p 22 host", "curl https://host:8080/a@b", "app key=value",
+    "app http://host/path:with@signs", "grep password file", "app tokens=5", "app x=y=z", "nginx: worker process",
+  ])
+  func everythingElseStays(given: String) {
+    #expect(mask(given) == given)
+  }
+
+  @Test func bytesThatAreNoTextStay() {
+    let arguments: [[UInt8]] = [[0xff, 0xfe], [0x80, 0x3d, 0xff]]
+    #expect(SecretMask.masking(arguments) == arguments)
+    #expect(SecretMask.masking([]) == [])
+  }
+
+  @Test func anOptionAtTheEndHasNoSecret() {
+    #expect(mask("redis-cli -a") == "redis-cli -a")
+  }
+
+  private func mask(_ text: String) -> String {
+    let arguments = text.split(separator: " ").map { Array($0.utf8) }
+    return SecretMask.masking(arguments).map { String(decoding: $0, as: UTF8.self) }.joined(separator: " ")
+  }
+}
