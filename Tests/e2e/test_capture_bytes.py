@@ -11,6 +11,7 @@ import threading
 
 import pytest
 
+from harness import io_uring
 from harness import system_calls as calls
 from harness.streams import Missing, Recording
 from harness.tapwire import RECEIVED, SENT
@@ -201,6 +202,52 @@ def test_sendfile_is_a_gap_of_exact_size(capture, connection, tmp_path):
     assert server.bytes(RECEIVED) == received
 
 
+def splice(source, length):
+    """Moves bytes out of a socket into a pipe, so that no call receives them."""
+    reading, writing = os.pipe()
+    try:
+        moved = b""
+        while len(moved) < length:
+            count = calls.call(calls.SPLICE, source.fileno(), 0, writing, 0, length - len(moved), 0)
+            moved += os.read(reading, count)
+        return moved
+    finally:
+        os.close(reading)
+        os.close(writing)
+
+
+def test_bytes_that_are_spliced_away_are_a_gap_before_the_next_and_at_the_end(capture, connection):
+    pair = connection()
+    running = capture(["--port", pair.port])
+    pair.open()
+    for word in (b"first", b"second"):
+        pair.client.sendall(word + b"(unseen)")
+        assert pair.server.recv(len(word)) == word
+        assert splice(pair.server, 8) == b"(unseen)"
+    pair.client.sendall(b"third")
+    pair.client.shutdown(socket.SHUT_WR)
+    assert pair.server.recv(5) == b"third"
+    assert pair.server.recv(1) == b""
+    pair.close()
+    running.stop()
+    _, server = pair.flows(Recording(running.output))
+    hidden = Missing(8, "not_captured")
+    assert server.runs[RECEIVED] == [bytearray(b"first"), hidden, bytearray(b"second"), hidden, bytearray(b"third")]
+
+    pair = connection()
+    running = capture(["--port", pair.port])
+    pair.open()
+    pair.client.sendall(b"seen(unseen)")
+    assert pair.server.recv(4) == b"seen"
+    assert splice(pair.server, 8) == b"(unseen)"
+    pair.client.close()
+    assert pair.server.recv(1) == b""
+    pair.close()
+    running.stop()
+    _, server = pair.flows(Recording(running.output))
+    assert server.runs[RECEIVED] == [bytearray(b"seen"), hidden]
+
+
 def test_several_messages_in_one_call_are_gaps(capture, connection):
     pair = connection()
     running = capture(["--port", pair.port])
@@ -371,3 +418,50 @@ def test_several_writers_are_counted_exactly_and_told(capture, connection):
     client, server = pair.flows(Recording(running.output))
     assert server.bytes(RECEIVED) == received
     assert len(client.bytes(SENT)) == total
+
+
+def test_io_uring_moves_bytes_outside_of_any_call(capture, connection):
+    pair = connection()
+    running = capture(["--port", pair.port])
+    pair.open()
+    ring = io_uring.Ring()
+    ring.submit_send(pair.client, ctypes.create_string_buffer(b"by the ring", 11))
+    assert ring.wait() == 11
+    assert pair.server.recv(100) == b"by the ring"
+    ring.close()
+    running.stop()
+    client, server = pair.flows(Recording(running.output))
+    assert client.runs[SENT] == [Missing(11, "io_uring")]
+    assert server.bytes(RECEIVED) == b"by the ring"
+
+
+def test_a_completion_inside_another_sockets_read_is_not_taken_for_its_data(capture, connection):
+    """The receive waits for its data; it completes while the thread is in a read whose registers tell of another buffer."""
+    waiting, reading = connection(), connection()
+    running = capture(["--port", waiting.port, "--port", reading.port])
+    waiting.open()
+    reading.open()
+    ring = io_uring.Ring()
+    words = [f"word {number} ".encode() for number in range(50)]
+    for word in words:
+        buffer = ctypes.create_string_buffer(100)
+        ring.submit_receive(waiting.server, buffer)
+
+        def speak():
+            waiting.client.sendall(word.upper())
+            reading.client.sendall(word)
+
+        speaker = threading.Thread(target=speak)
+        speaker.start()
+        assert calls.receive(calls.READ, reading.server.fileno(), 100) == word
+        assert ring.wait() == len(word)
+        assert buffer.raw[: len(word)] == word.upper()
+        speaker.join()
+    ring.close()
+    running.stop()
+    recording = Recording(running.output)
+    _, by_ring = waiting.flows(recording)
+    _, by_read = reading.flows(recording)
+    total = sum(map(len, words))
+    assert by_ring.runs[RECEIVED] == [Missing(total, "io_uring")]
+    assert by_read.bytes(RECEIVED) == b"".join(words)

@@ -1,7 +1,7 @@
 // The life of connections, whatever the engine: openings tell the role, ends tell the totals.
 #pragma once
 
-#include "flow.h"
+#include "unseen.h"
 #include <bpf/bpf_tracing.h>
 
 static __always_inline void open_flow(struct sock *sk, __u8 role) {
@@ -33,6 +33,12 @@ int BPF_PROG(socket_changed_state, struct sock *sk, int old_state, int new_state
     };
     __u8 present = 1;
     bpf_map_update_elem(&listeners, &listener, &present, BPF_ANY);
+  } else if (new_state == TCP_ESTABLISHED) {
+    // No byte of the stream has been received yet.
+    struct flow *flow = bpf_sk_storage_get(&flows, sk, 0, 0);
+    struct tcp_sock *tcp = plain_tcp(sk);
+    if (flow && tcp)
+      begin_sequence(flow, tcp, 0);
   } else if (new_state == TCP_CLOSE && sk->sk_protocol == IPPROTO_MPTCP) {
     // These do not pass tcp_destroy_sock.
     struct flow *flow = bpf_sk_storage_get(&flows, sk, 0, 0);
@@ -46,8 +52,10 @@ int BPF_PROG(socket_changed_state, struct sock *sk, int old_state, int new_state
 SEC("tp_btf/tcp_destroy_sock")
 int BPF_PROG(socket_destroyed, struct sock *sk) {
   struct flow *flow = bpf_sk_storage_get(&flows, sk, 0, 0);
-  if (flow)
+  if (flow && flow->is_wanted && !flow->is_ended) {
+    book_unseen_at_end(sk, flow);
     end_flow(flow);
+  }
   return 0;
 }
 

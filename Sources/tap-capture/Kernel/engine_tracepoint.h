@@ -3,6 +3,7 @@
 #pragma once
 
 #include "system_call.h"
+#include "unseen.h"
 #include <bpf/bpf_tracing.h>
 
 // include/linux/socket.h
@@ -27,10 +28,12 @@ static __always_inline int handle_transfer(struct sock *sk, int result, int dire
 
   struct task_struct *task = bpf_get_current_task_btf();
   bool process_wanted = flow_process_is_wanted(flow, task->tgid);
-  __u64 offset = __sync_fetch_and_add(&flow->about.moved[direction], (__u64)length);
+  __u32 unseen = direction == TAP_RECEIVED ? unseen_before(sk, flow, task->pid, length) : 0;
+  __u64 moved = (__u64)unseen + length;
+  __u64 offset = __sync_fetch_and_add(&flow->about.moved[direction], moved);
   if (!flow->is_wanted) {
     if (!process_wanted) {
-      __sync_fetch_and_add(&flow->about.unwanted[direction], (__u64)length);
+      __sync_fetch_and_add(&flow->about.unwanted[direction], moved);
       return 0;
     }
     want_flow(sk, flow, task);
@@ -43,15 +46,17 @@ static __always_inline int handle_transfer(struct sock *sk, int result, int dire
               .process = process_key(task),
               .time_ns = bpf_ktime_get_ns(),
               .offset = offset,
-              .remaining = length,
+              .remaining = moved,
               .direction = direction,
           },
       .flow = flow,
   };
   if (!flow->is_described && !describe_flow(flow, steps.transfer.time_ns)) {
-    count_loss(&steps.transfer, flow, length);
+    count_loss(&steps.transfer, flow, moved);
     return 0;
   }
+  if (unseen)
+    record_gap(&steps.transfer, flow, unseen, TAP_CAUSE_UNSEEN);
   enum tap_gap_cause cause;
   if (!process_wanted)
     cause = TAP_CAUSE_FILTERED;

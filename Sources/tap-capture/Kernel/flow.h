@@ -11,6 +11,10 @@ struct flow {
   struct tap_flow_record about;
   __u64 lost[2];  // bytes that the ring had no room for and that no record has told of yet
   __u64 process_verdict;
+  __u32 sequence_base;  // TCP's receive position less the bytes received
+  __u32 reader;         // the thread that received last
+  __u8 sequence_is_known;
+  __u8 has_several_readers;
   __u8 filter_verdict;
   __u8 is_wanted;
   __u8 is_described;

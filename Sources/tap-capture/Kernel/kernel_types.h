@@ -51,7 +51,18 @@ struct socket {
 struct sock {
   struct sock_common __sk_common;
   __u16 sk_protocol;
+  __u8 sk_shutdown;
   struct socket *sk_socket;
+  void *sk_user_data;
+};
+struct inet_connection_sock {
+  const void *icsk_ulp_ops;
+};
+struct tcp_sock {
+  struct inet_connection_sock inet_conn;
+  __u32 copied_seq;
+  __u32 rcv_nxt;
+  __u32 urg_seq;
 };
 
 typedef struct {

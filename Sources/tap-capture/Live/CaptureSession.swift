@@ -104,16 +104,14 @@ struct CaptureSession: ~Copyable {
   }
 
   /// Keeps only what the capture still needs: to read /proc of other users' processes (CAP_SYS_PTRACE for what they have
-  /// open and where their program is, CAP_DAC_READ_SEARCH for the folders), to pass signals on to a command that runs as
-  /// another user (CAP_KILL), and what it takes to list open flows at the end (CAP_BPF, CAP_PERFMON).
+  /// open and where their program is, CAP_DAC_READ_SEARCH for the folders), and to pass signals on to a command that runs
+  /// as another user (CAP_KILL). Maps and links are used through descriptors, which takes no right.
   private static func dropPrivileges(hasCommand: Bool) throws(CaptureFailure) {
     // include/uapi/linux/capability.h
     let dacReadSearch: UInt64 = 2
     let kill: UInt64 = 5
     let ptrace: UInt64 = 19
-    var kept: UInt64 =
-      1 << dacReadSearch | 1 << ptrace | 1 << UInt64(LoadFailure.bpf) | 1 << UInt64(LoadFailure.perfmon)
-    if hasCommand { kept |= 1 << kill }
+    let kept: UInt64 = 1 << dacReadSearch | 1 << ptrace | (hasCommand ? 1 << kill : 0)
     let failure = tap_keep_capabilities(kept)
     guard failure == 0 else {
       throw CaptureFailure("cannot give up privileges: \(errorText(failure))", status: .noPermission)
@@ -139,6 +137,11 @@ struct CaptureSession: ~Copyable {
       wallClockOffset: Int64(clockNanoseconds(CLOCK_REALTIME)) - Int64(clockNanoseconds(CLOCK_MONOTONIC)),
       host: hostName, source: "live"
     ).append(to: &recorder.output.buffer)
+    if !isInFirstPidNamespace {
+      let text = "this is not the machine's own pid namespace: processes have other numbers here than in the kernel"
+      recorder.notice(.warning, text)
+      diagnostics.report(text, remedy: "In a container, start it with the host's namespace (docker run --pid=host).")
+    }
     recorder.output.flush()
     let size = settings.ringBytes >= 1 << 20 ? "\(settings.ringBytes >> 20) MiB" : "\(settings.ringBytes >> 10) KiB"
     diagnostics.report("ready (tracepoint engine, ring \(size))")
@@ -194,7 +197,6 @@ struct CaptureSession: ~Copyable {
 
   /// Brings the stream to its end: no byte that moved while the capture ran is left out of the books.
   private mutating func finish(_ stop: Stop) {
-    let survivors = stop.isEndOfCommand ? survivingDescendants() : []
     recorder.beginFinishing()
     program.stopTransfers()
     drainAll()
@@ -207,6 +209,7 @@ struct CaptureSession: ~Copyable {
       recorder.notice(.warning, "\(error.message): what was lost at the end of open flows is not known")
     }
     reportLosses()
+    let survivors = stop.isEndOfCommand ? survivingDescendants() : []
     if !survivors.isEmpty {
       recorder.notice(
         .info, "the command has ended; still running are \(survivors.joined(separator: ", "))",
@@ -265,4 +268,9 @@ func clockNanoseconds(_ clock: clockid_t) -> UInt64 {
   var time = timespec()
   clock_gettime(clock, &time)
   return UInt64(time.tv_sec) * 1_000_000_000 + UInt64(time.tv_nsec)
+}
+
+/// Whether pids are those that the kernel program sees. The inode is fixed (PROC_PID_INIT_INO of <linux/proc_ns.h>).
+private var isInFirstPidNamespace: Bool {
+  readLink("/proc/self/ns/pid").flatMap { inode(inLink: $0, prefix: "pid") } == 0xefff_fffc
 }

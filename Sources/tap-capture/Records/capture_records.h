@@ -43,6 +43,7 @@ enum tap_gap_cause {
   TAP_CAUSE_KERNEL_THREAD,   // moved by the kernel itself
   TAP_CAUSE_MULTI_MESSAGE,   // sendmmsg, recvmmsg
   TAP_CAUSE_OTHER_CALL,      // a system call that this engine does not know, or one on another descriptor
+  TAP_CAUSE_UNSEEN,          // received where no engine looks: splice, TCP_ZEROCOPY_RECEIVE
   TAP_CAUSE_FILTERED,        // moved by a process that the filters leave out
 };
 
@@ -77,6 +78,7 @@ struct tap_flow_record {
   struct tap_process_key process;
   __u64 unwanted[2];  // bytes that had moved before the flow was of interest, by direction
   __u64 moved[2];     // bytes moved so far
+  __u64 unseen_at_end;  // of these, received at the end where no engine looks
   __u8 local_address[16];  // IPv4: the first four bytes
   __u8 remote_address[16];
   __u16 local_port;
@@ -151,5 +153,6 @@ struct tap_shared_state {
   __u64 last_flow_id;
   // Rises whenever the set of processes that are traced or excluded changes: verdicts kept with flows expire.
   __u32 process_generation;
-  __u32 reserved;
+  // Set when transfers are about to be seen no more: from then on what is received unseen is not the capture's.
+  __u32 is_stopping;
 };

@@ -236,15 +236,22 @@ struct EventRecorder: ~Copyable {
       flow.deallocate()
     }
     guard !flow.pointee.isOwn else { return }
-    for direction in [Direction.sent, .received] {
-      let moved = direction == .received ? record.moved.1 : record.moved.0
-      let missing = flow.pointee.accounting.bookEnd(isReceived: direction == .received, moved: moved)
-      if missing.lostBytes > 0 {
-        gap(record.flow_id, direction, record.time_ns, missing.offset, missing.lostBytes, .ringFull)
-      }
-    }
+    settle(record, flow, .sent, moved: record.moved.0, .ringFull)
+    // What was received unseen comes behind everything that the kernel program saw.
+    settle(record, flow, .received, moved: record.moved.1 - min(record.moved.1, record.unseen_at_end), .ringFull)
+    settle(record, flow, .received, moved: record.moved.1, .notCaptured)
     CloseFrame(flow: record.flow_id, time: record.time_ns, reason: reason).append(to: &output.buffer)
     output.endRecord()
+  }
+
+  /// A gap up to `moved`, if that much is not in the books yet.
+  private mutating func settle(
+    _ record: tap_flow_record, _ flow: UnsafeMutablePointer<OpenFlow>, _ direction: Direction, moved: UInt64,
+    _ reason: GapFrame.Reason
+  ) {
+    let missing = flow.pointee.accounting.bookEnd(isReceived: direction == .received, moved: moved)
+    guard missing.lostBytes > 0 else { return }
+    gap(record.flow_id, direction, record.time_ns, missing.offset, missing.lostBytes, reason)
   }
 
   /// From now on the ids of flows that end are remembered, for `endIfOpen`.

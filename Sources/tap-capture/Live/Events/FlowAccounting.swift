@@ -33,7 +33,7 @@ struct FlowAccounting {
     return Step(gapOffset: start, lostBytes: lostBefore, offset: own, isInOrder: own == offset)
   }
 
-  /// Books what moved at the end without a record, and returns how many bytes that is. `moved` is the kernel's total.
+  /// Books what moved without a record up to the kernel's total, and returns where that is and how many bytes it is.
   mutating func bookEnd(isReceived: Bool, moved: UInt64) -> (offset: UInt64, lostBytes: UInt64) {
     let start = self[isReceived]
     guard moved > start else { return (start, 0) }

@@ -10,6 +10,7 @@ struct KernelProgram: ~Copyable {
   private let object: OpaquePointer
   private var transferLinks: [OpaquePointer] = []
   private var otherLinks: [OpaquePointer] = []
+  private var openFlowsLink: OpaquePointer?
 
   /// The descriptors of the maps, which are the object's.
   private struct Maps {
@@ -66,6 +67,7 @@ struct KernelProgram: ~Copyable {
 
   deinit {
     for link in transferLinks + otherLinks { bpf_link__destroy(link) }
+    bpf_link__destroy(openFlowsLink)
     munmap(state, KernelProgram.stateBytes)
     bpf_object__close(object)
   }
@@ -115,6 +117,7 @@ struct KernelProgram: ~Copyable {
   mutating func attach() throws(CaptureFailure) {
     for name in KernelProgram.commonPrograms { otherLinks.append(try attach(name)) }
     for name in KernelProgram.tracepointEngine { transferLinks.append(try attach(name)) }
+    openFlowsLink = try attachOpenFlows()
   }
 
   private func attach(_ name: String) throws(CaptureFailure) -> OpaquePointer {
@@ -124,10 +127,29 @@ struct KernelProgram: ~Copyable {
     return link
   }
 
+  /// The iterator runs at the end only; it is attached now, while the process still has the right to.
+  private func attachOpenFlows() throws(CaptureFailure) -> OpaquePointer {
+    guard let program = bpf_object__find_program_by_name(object, KernelProgram.openFlowsProgram) else {
+      throw LoadFailure.diagnose(ENOENT, doing: "find '\(KernelProgram.openFlowsProgram)'")
+    }
+    var info = bpf_iter_link_info()
+    info.map.map_fd = UInt32(maps.flows)
+    let link = withUnsafeMutablePointer(to: &info) { info -> OpaquePointer? in
+      var options = bpf_iter_attach_opts()
+      options.sz = MemoryLayout<bpf_iter_attach_opts>.size
+      options.link_info = info
+      options.link_info_len = UInt32(MemoryLayout<bpf_iter_link_info>.size)
+      return bpf_program__attach_iter(program, &options)
+    }
+    guard let link else { throw LoadFailure.diagnose(errno, doing: "attach '\(KernelProgram.openFlowsProgram)'") }
+    return link
+  }
+
   /// Stops seeing bytes move, and returns when no program that does is running any more. Ends of flows and processes are
   /// seen until the value is gone.
   mutating func stopTransfers() {
     guard !transferLinks.isEmpty else { return }
+    state.pointee.is_stopping = 1
     for link in transferLinks { bpf_link__destroy(link) }
     transferLinks.removeAll()
     _ = tap_wait_for_kernel_programs()
@@ -138,6 +160,8 @@ struct KernelProgram: ~Copyable {
     stopTransfers()
     for link in otherLinks { bpf_link__destroy(link) }
     otherLinks.removeAll()
+    bpf_link__destroy(openFlowsLink)
+    openFlowsLink = nil
   }
 
   /// What could not be recorded so far.
@@ -164,22 +188,9 @@ struct KernelProgram: ~Copyable {
 
   /// The totals of the flows that are open now.
   func openFlows() throws(CaptureFailure) -> [tap_flow_record] {
-    guard let program = bpf_object__find_program_by_name(object, KernelProgram.openFlowsProgram) else {
-      throw LoadFailure.diagnose(ENOENT, doing: "find '\(KernelProgram.openFlowsProgram)'")
+    guard let link = openFlowsLink, case let descriptor = bpf_iter_create(bpf_link__fd(link)), descriptor >= 0 else {
+      throw LoadFailure.diagnose(errno, doing: "list open flows")
     }
-    var info = bpf_iter_link_info()
-    info.map.map_fd = UInt32(maps.flows)
-    let link = withUnsafeMutablePointer(to: &info) { info -> OpaquePointer? in
-      var options = bpf_iter_attach_opts()
-      options.sz = MemoryLayout<bpf_iter_attach_opts>.size
-      options.link_info = info
-      options.link_info_len = UInt32(MemoryLayout<bpf_iter_link_info>.size)
-      return bpf_program__attach_iter(program, &options)
-    }
-    guard let link else { throw LoadFailure.diagnose(errno, doing: "attach the iterator of open flows") }
-    defer { bpf_link__destroy(link) }
-    let descriptor = bpf_iter_create(bpf_link__fd(link))
-    guard descriptor >= 0 else { throw LoadFailure.diagnose(errno, doing: "list open flows") }
     defer { close(descriptor) }
     return readRecords(descriptor)
   }
