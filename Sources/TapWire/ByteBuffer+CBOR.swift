@@ -26,6 +26,12 @@ public func cborHeadBytes(_ argument: UInt64) -> Int {
   return argument <= 0xffff_ffff ? 5 : 9
 }
 
+/// How long a head is that begins with `initialByte`; reserved ones count as one byte.
+func cborHeadBytes(initialByte: UInt8) -> Int {
+  let additional = initialByte & 0x1f
+  return additional < 24 || additional > 27 ? 1 : 1 + (1 << Int(additional - 24))
+}
+
 /// Writes the shortest head for `argument` at `target`, which must have room for 9 bytes, and returns its length.
 @inlinable
 func storeCBORHead(_ major: CBORMajor, _ argument: UInt64, at target: UnsafeMutablePointer<UInt8>) -> Int {

@@ -72,6 +72,13 @@ public struct ByteBuffer: ~Copyable {
     base.update(from: base + prefixBytes, count: count)
   }
 
+  /// Drops the bytes in `range` and closes the hole.
+  mutating func removeSubrange(_ range: Range<Int>) {
+    precondition(range.lowerBound >= 0 && range.upperBound <= count)
+    (base + range.lowerBound).update(from: base + range.upperBound, count: count - range.upperBound)
+    used -= range.count
+  }
+
   @inlinable
   public mutating func append(_ byte: UInt8) {
     reserve(1)

@@ -55,21 +55,27 @@ struct CBORNormalizer {
     }
   }
 
+  /// A string in chunks: measured first, so that its head can be written before it.
   private static func joinChunks(
     _ reader: inout CBORReader, of major: CBORMajor, into output: inout ByteBuffer
   ) throws(WireError) {
-    var joined = ByteBuffer(capacityBytes: 256)
-    while true {
-      let start = reader.offset
-      let chunk = try reader.readHead()
-      if chunk.isBreak { break }
-      guard chunk.major == major, !chunk.isIndefinite else {
-        throw WireError(offset: start, expected: "a chunk of the same type", found: CBORReader.describe(chunk))
-      }
-      joined.append(try reader.readPayload(of: chunk))
+    var length: UInt64 = 0
+    var ahead = reader
+    while let chunk = try nextChunk(&ahead, of: major) { length += UInt64(chunk.count) }
+    output.appendHead(major, length)
+    while let chunk = try nextChunk(&reader, of: major) { output.append(chunk) }
+  }
+
+  private static func nextChunk(
+    _ reader: inout CBORReader, of major: CBORMajor
+  ) throws(WireError) -> UnsafeRawBufferPointer? {
+    let start = reader.offset
+    let chunk = try reader.readHead()
+    if chunk.isBreak { return nil }
+    guard chunk.major == major, !chunk.isIndefinite else {
+      throw WireError(offset: start, expected: "a chunk of the same type", found: CBORReader.describe(chunk))
     }
-    output.appendHead(major, UInt64(joined.count))
-    output.append(joined.bytes)
+    return try reader.readPayload(of: chunk)
   }
 
   private static func copyAggregate(
@@ -85,9 +91,8 @@ struct CBORNormalizer {
       for _ in 0..<items { try copyItem(&reader, into: &output, depth: depth + 1) }
       return
     }
-    // The count is known only at the break: each level is collected apart. A byte is copied once for each level that
-    // encloses it, which `maximumDepth` bounds.
-    var elements = ByteBuffer(capacityBytes: 256)
+    let headStart = output.count
+    for _ in 0..<roomForHeadBytes { output.append(0) }
     var items: UInt64 = 0
     while true {
       let start = reader.offset
@@ -98,10 +103,33 @@ struct CBORNormalizer {
         }
         break
       }
-      try copyItem(&reader, into: &elements, depth: depth + 1)
+      try copyItem(&reader, into: &output, depth: depth + 1)
       items += 1
     }
-    output.appendHead(head.major, items / itemsEach)
-    output.append(elements.bytes)
+    putHead(head.major, items / itemsEach, at: headStart, in: &output)
+  }
+
+  /// Room for the head of an aggregate whose count is known only at its break: what a count below 65,536 needs.
+  private static let roomForHeadBytes = 3
+  /// Content up to this size is moved for a shorter head. Moving larger ones would cost time by depth: there the head
+  /// stays longer than it must be, which every reader of CBOR takes.
+  private static let movedContentBytes = 256
+
+  private static func putHead(_ major: CBORMajor, _ count: UInt64, at start: Int, in output: inout ByteBuffer) {
+    var head = ByteBuffer(capacityBytes: 16)
+    head.appendHead(major, count)
+    let contentStart = start + roomForHeadBytes
+    if head.count > roomForHeadBytes {
+      // At most 256 levels of a frame can have as many elements as this takes.
+      _ = output.insertHole(at: start, lengthBytes: head.count - roomForHeadBytes)
+    } else if head.count < roomForHeadBytes, output.count - contentStart <= movedContentBytes {
+      output.removeSubrange(start..<contentStart - head.count)
+    } else if head.count < roomForHeadBytes {
+      head.removeAll()
+      head.append(major.rawValue | 25)
+      head.append(UInt8(truncatingIfNeeded: count >> 8))
+      head.append(UInt8(truncatingIfNeeded: count))
+    }
+    for index in 0..<head.count { output[start + index] = head.bytes[index] }
   }
 }

@@ -17,8 +17,10 @@ public struct FrameReader: ~Copyable {
   /// Position in the stream of the byte at `start`.
   public private(set) var offset: UInt64 = 0
   private var reachedEnd = false
-  /// A frame rewritten by `normalized`, or joined from chunks.
-  private var rewritten = ByteBuffer(capacityBytes: 16)
+  /// A frame with indefinite lengths, rewritten.
+  private var rewritten = FrameBuffer()
+  /// A frame that arrives in chunks, until the next one is asked for.
+  private var chunked: ChunkedFrame?
 
   public init(descriptor: Int32) {
     self.descriptor = descriptor
@@ -39,13 +41,22 @@ public struct FrameReader: ~Copyable {
   @inline(__always)
   private mutating func next(mayWait: Bool) throws(StageFailure) -> Frame? {
     while true {
+      if chunked != nil {
+        if let frame = try takeChunks() { return frame }
+        if chunked != nil {
+          guard try fill(atLeast: end - start + 1, mayWait: mayWait) else { return nil }
+          continue
+        }
+      }
       var wanted = end - start + 1
       switch try headOfNext() {
       case .frame(let headBytes, let contentBytes):
         wanted = headBytes + contentBytes
         if end - start >= wanted { return try takeFrame(headBytes, contentBytes) }
       case .chunked:
-        if let frame = try takeChunkedFrame() { return frame }
+        chunked = ChunkedFrame(streamOffset: offset)
+        advance(1)
+        continue
       case .incomplete:
         break
       }
@@ -68,7 +79,7 @@ public struct FrameReader: ~Copyable {
       throw malformed("a byte string (a frame)", "initial byte 0x\(String(initial, radix: 16))")
     }
     if initial == 0x5f { return .chunked }
-    guard end - start >= FrameReader.maximumHeadBytes || end - start >= FrameReader.headBytes(initial) else {
+    guard end - start >= FrameReader.maximumHeadBytes || end - start >= cborHeadBytes(initialByte: initial) else {
       return .incomplete
     }
     let length: UInt64
@@ -79,11 +90,6 @@ public struct FrameReader: ~Copyable {
     return .frame(headBytes: Int(truncatingIfNeeded: reader.offset &- offset), contentBytes: Int(length))
   }
 
-  /// How long a head is, from its initial byte.
-  private static func headBytes(_ initial: UInt8) -> Int {
-    initial & 0x1f < 24 ? 1 : 1 + (1 << Int(initial & 0x1f &- 24))
-  }
-
   private func malformed(_ expected: String, _ found: String) -> StageFailure {
     .malformed(WireError(offset: offset, expected: expected, found: found))
   }
@@ -92,13 +98,19 @@ public struct FrameReader: ~Copyable {
   private mutating func takeFrame(_ headBytes: Int, _ contentBytes: Int) throws(StageFailure) -> Frame {
     let encoded = UnsafeRawBufferPointer(start: base + start, count: headBytes &+ contentBytes)
     let frameOffset = offset
-    start &+= encoded.count
-    offset &+= UInt64(encoded.count)
+    advance(encoded.count)
+    return try frame(encoded, headBytes, frameOffset)
+  }
+
+  @inline(__always)
+  private mutating func frame(
+    _ encoded: UnsafeRawBufferPointer, _ headBytes: Int, _ streamOffset: UInt64
+  ) throws(StageFailure) -> Frame {
     do {
-      return try Frame(encoded: encoded, headBytes: headBytes, streamOffset: frameOffset)
+      return try Frame(encoded: encoded, headBytes: headBytes, streamOffset: streamOffset)
     } catch {
       guard error.isIndefiniteLength else { throw .malformed(error) }
-      return try rewrite(UnsafeRawBufferPointer(rebasing: encoded[headBytes...]), frameOffset &+ UInt64(headBytes))
+      return try rewrite(UnsafeRawBufferPointer(rebasing: encoded[headBytes...]), streamOffset &+ UInt64(headBytes))
     }
   }
 
@@ -114,63 +126,41 @@ public struct FrameReader: ~Copyable {
   private mutating func rewrite(_ content: UnsafeRawBufferPointer, _ contentOffset: UInt64) throws(StageFailure)
     -> Frame
   {
-    var definite = ByteBuffer(capacityBytes: content.count + 64)
+    rewritten = FrameBuffer(capacityBytes: content.count + content.count / 64)
     do throws(WireError) {
-      try CBORNormalizer.definite(content, streamOffset: contentOffset, into: &definite)
-      rewritten.removeAll()
-      rewritten.appendBytes(definite.bytes)
-      // Offsets in errors stay near the original: the rewritten frame has no place of its own in the stream.
-      return try Frame(
-        encoded: rewritten.bytes, headBytes: rewritten.count - definite.count, streamOffset: contentOffset)
+      try CBORNormalizer.definite(content, streamOffset: contentOffset, into: &rewritten.content)
     } catch {
+      throw .malformed(error)
+    }
+    guard rewritten.contentBytes <= Frame.maximumBytes else {
+      throw malformed(
+        "a frame of at most \(Frame.maximumBytes) bytes", "\(rewritten.contentBytes) with definite lengths")
+    }
+    // Offsets in errors stay near the original: the rewritten frame has no place of its own in the stream.
+    let (encoded, headBytes) = rewritten.finish()
+    do { return try Frame(encoded: encoded, headBytes: headBytes, streamOffset: contentOffset) } catch {
       throw .malformed(error)
     }
   }
 
-  /// A frame in a byte string of indefinite length (RFC 8949, section 3.2.3), or nil if more input is needed.
+  /// The frame that arrives in chunks; nil if more input is needed, or if it was handed out and is done with.
   @inline(never)
-  private mutating func takeChunkedFrame() throws(StageFailure) -> Frame? {
-    let unread = UnsafeRawBufferPointer(start: base + start, count: end - start)
-    guard let length = try chunkedLength(unread) else {
-      if unread.count > 2 * Frame.maximumBytes {
-        throw malformed("a frame of at most \(Frame.maximumBytes) bytes", "chunks without an end")
-      }
+  private mutating func takeChunks() throws(StageFailure) -> Frame? {
+    if chunked?.isWhole ?? true {
+      chunked = nil
       return nil
     }
-    let encoded = UnsafeRawBufferPointer(rebasing: unread[..<length])
-    let frameOffset = offset
-    start += length
-    offset &+= UInt64(length)
-    var joined = ByteBuffer(capacityBytes: length)
-    let content: UnsafeRawBufferPointer
-    do throws(WireError) {
-      try CBORNormalizer.definite(encoded, streamOffset: frameOffset, into: &joined)
-      var outer = CBORReader(joined.bytes, streamOffset: frameOffset)
-      content = try outer.readString()
-    } catch {
-      throw .malformed(error)
-    }
-    return try rewrite(content, frameOffset)
+    let unread = UnsafeRawBufferPointer(start: base + start, count: end - start)
+    do { advance(try chunked?.take(unread, at: offset) ?? 0) } catch { throw .malformed(error) }
+    guard chunked?.isWhole ?? false, let streamOffset = chunked?.streamOffset,
+      let (encoded, headBytes) = chunked?.joined.finish()
+    else { return nil }
+    return try frame(encoded, headBytes, streamOffset)
   }
 
-  /// Bytes up to and with the break that ends the chunks, or nil where it has not come yet.
-  private func chunkedLength(_ unread: UnsafeRawBufferPointer) throws(StageFailure) -> Int? {
-    var position = 1
-    while position < unread.count {
-      let initial = unread[position]
-      if initial == 0xff { return position + 1 }
-      guard CBORMajor(initialByte: initial) == .byteString, initial & 0x1f <= 27 else {
-        throw malformed("a chunk of a byte string", "initial byte 0x\(String(initial, radix: 16))")
-      }
-      let headBytes = FrameReader.headBytes(initial)
-      guard unread.count - position >= headBytes else { return nil }
-      var reader = CBORReader(UnsafeRawBufferPointer(rebasing: unread[position...]), streamOffset: offset)
-      guard let length = try? reader.readHead().argument, length <= UInt64(Frame.maximumBytes) else {
-        throw malformed("a chunk of at most \(Frame.maximumBytes) bytes", "a longer one")
-      }
-      position += headBytes + Int(length)
-    }
-    return nil
+  private mutating func advance(_ bytes: Int) {
+    start &+= bytes
+    offset &+= UInt64(bytes)
   }
 
   /// Reads until `bytes` unread bytes are there. False at the end of input, or where that would take waiting and may not.
@@ -179,7 +169,7 @@ public struct FrameReader: ~Copyable {
     makeRoom(for: bytes)
     while end - start < bytes {
       if reachedEnd {
-        if end == start { return false }
+        if end == start, chunked == nil { return false }
         throw malformed("a whole frame", "the end of the input after \(end - start) bytes of it")
       }
       guard inputIsReady(mayWait: mayWait) else { return false }

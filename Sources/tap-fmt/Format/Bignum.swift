@@ -9,15 +9,13 @@ struct Bignum {
   let bytes: UnsafeRawBufferPointer
   let isNegative: Bool
 
+  /// Whether the number is short enough to be shown in decimal.
+  var isDecimal: Bool { bytes.count <= Bignum.maximumDecimalBytes }
+
   /// Writes `-123…`, or `-0x7b…` where the number is longer than `maximumDecimalBytes`.
   func append(to sink: inout some TextSink & ~Copyable) {
     if isNegative { sink.append(UInt8(ascii: "-")) }
-    var limbs = magnitude()
-    if bytes.count > Bignum.maximumDecimalBytes {
-      appendHexadecimal(limbs, to: &sink)
-    } else {
-      appendDecimal(&limbs, to: &sink)
-    }
+    if isDecimal { appendDecimal(to: &sink) } else { appendHexadecimal(to: &sink) }
   }
 
   /// The absolute value in 64-bit limbs, the lowest first, without zeros on top.
@@ -43,7 +41,8 @@ struct Bignum {
     limbs.append(1)
   }
 
-  private func appendDecimal(_ limbs: inout [UInt64], to sink: inout some TextSink & ~Copyable) {
+  private func appendDecimal(to sink: inout some TextSink & ~Copyable) {
+    var limbs = magnitude()
     // 19 digits at a time, the lowest first: 10^19 is the largest power of ten below 2^64.
     var groups: [UInt64] = []
     while !limbs.isEmpty {
@@ -58,16 +57,18 @@ struct Bignum {
     for group in groups.reversed() { sink.appendDecimal(group, digits: 19) }
   }
 
-  private func appendHexadecimal(_ limbs: [UInt64], to sink: inout some TextSink & ~Copyable) {
+  /// In place, however long it is: adding 1 to the bytes of a negative number changes those behind the last that is not 0xff.
+  private func appendHexadecimal(to sink: inout some TextSink & ~Copyable) {
+    let carriedInto = isNegative ? bytes.lastIndex { $0 != 0xff } ?? -1 : bytes.count
     sink.append("0x")
-    var isLeading = true
-    for limb in limbs.reversed() {
-      for shift in stride(from: 60, through: 0, by: -4) {
-        let digit = UInt8(truncatingIfNeeded: limb >> UInt64(shift)) & 0xf
-        if isLeading, digit == 0 { continue }
-        isLeading = false
-        sink.append(hexadecimalDigit(digit))
-      }
+    var isLeading = carriedInto >= 0
+    if !isLeading { sink.append(UInt8(ascii: "1")) }
+    for index in bytes.indices {
+      let byte = index < carriedInto ? bytes[index] : index == carriedInto ? bytes[index] + 1 : 0
+      if isLeading, byte == 0 { continue }
+      if !isLeading || byte >= 0x10 { sink.append(hexadecimalDigit(byte >> 4)) }
+      sink.append(hexadecimalDigit(byte & 0xf))
+      isLeading = false
       sink.drain()
     }
     if isLeading { sink.append(UInt8(ascii: "0")) }

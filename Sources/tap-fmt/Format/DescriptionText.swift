@@ -10,7 +10,7 @@ enum ProcessText {
 
   /// `,"process":{…}`: the wire's map as it is.
   static func json(_ description: UnsafeRawBufferPointer) throws(WireError) -> ByteBuffer {
-    var text = ByteBuffer(capacityBytes: description.count * 2 + 64)
+    var text = ByteBuffer(capacityBytes: min(description.count, maximumDescriptionBytes) * 2 + 64)
     text.append(",\"process\":")
     var shapes = MapShapes()
     if description.count <= maximumDescriptionBytes {

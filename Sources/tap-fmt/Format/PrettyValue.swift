@@ -83,12 +83,22 @@ extension TextSink where Self: ~Copyable {
       try appendPrettyBeginning(&reader, fullLength: fullLength, &budget)
     case .bignum(let bignum):
       _ = try reader.readItem()
-      var digits = ByteBuffer(capacityBytes: 64)
-      bignum.append(to: &digits)
-      appendPrettyString(digits.bytes, &budget)
+      appendPrettyBignum(bignum, &budget)
     case .error, .plain:
       try appendPretty(&reader, &budget)
     }
+  }
+
+  private mutating func appendPrettyBignum(_ bignum: Bignum, _ budget: inout LineBudget) {
+    if budget.isSpent {
+      budget.hiddenValues += 1
+      return
+    }
+    // Nobody reads thousands of digits.
+    guard bignum.isDecimal else { return appendCut(length: UInt64(bignum.bytes.count), "bytes") }
+    var digits = ByteBuffer(capacityBytes: 64)
+    bignum.append(to: &digits)
+    appendPrettyString(digits.bytes, &budget)
   }
 
   /// The beginning of a value that a stage before this one has cut, and the full length.
