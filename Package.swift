@@ -37,7 +37,7 @@ let package = Package(
 
     // Decoded. A decoder is a library inside its stage's folder, so that benchmarks and fuzzers can link it.
     .target(name: "RESP", dependencies: ["TapWire"], path: "Sources/tap-resp/Decoder"),
-    .executableTarget(name: "tap-resp", dependencies: ["TapWire", "RESP", argumentParser], exclude: ["Decoder"]),
+    .executableTarget(name: "tap-resp", dependencies: ["TapWire", "TapCommandLine", "RESP", argumentParser], exclude: ["Decoder"]),
     .executableTarget(name: "tap-http", dependencies: ["TapWire", "TapCommandLine", argumentParser]),
 
     // Formatted.

@@ -26,6 +26,11 @@ public struct ByteBuffer: ~Copyable {
   /// The bytes in use. Valid until the next mutation.
   @inlinable public var bytes: UnsafeRawBufferPointer { UnsafeRawBufferPointer(start: base, count: count) }
 
+  /// The bytes in use, for changing them in place. Valid until the next mutation.
+  @inlinable public var mutableBytes: UnsafeMutableRawBufferPointer {
+    mutating get { UnsafeMutableRawBufferPointer(start: base, count: count) }
+  }
+
   /// Makes room for `additionalBytes` more without moving the bytes in use again.
   @inlinable
   public mutating func reserve(_ additionalBytes: Int) {
@@ -65,11 +70,11 @@ public struct ByteBuffer: ~Copyable {
     used = newCount
   }
 
-  /// Drops the first `prefixBytes` bytes and moves the rest to the front.
-  public mutating func removeFirst(_ prefixBytes: Int) {
-    precondition(prefixBytes >= 0 && prefixBytes <= count)
-    used -= prefixBytes
-    base.update(from: base + prefixBytes, count: count)
+  /// Removes `length` bytes at `position` and moves what is behind them.
+  public mutating func removeRange(_ position: Int, lengthBytes length: Int) {
+    precondition(position >= 0 && length >= 0 && length <= used - position)
+    used -= length
+    (base + position).update(from: base + position + length, count: used - position)
   }
 
   /// Drops the bytes in `range` and closes the hole.

@@ -56,8 +56,10 @@ public struct ExchangeFrame {
   }
 
   /// Writes the frame. Its length is computed first, so that nothing is moved; trailing nulls are left out.
+  ///
+  /// Large maps go to the kernel from where they lie: the output does not grow to their size.
   @inlinable
-  public func append(to output: inout ByteBuffer) {
+  public func append(to output: inout Output) {
     let trailing = process != nil ? 2 : firstByte != nil ? 1 : 0
     var content = 2 + cborHeadBytes(flow) + cborHeadBytes(start)
     content += end.map { cborHeadBytes($0) } ?? 1
@@ -65,19 +67,33 @@ public struct ExchangeFrame {
     content += (request?.count ?? 1) + (response?.count ?? 1) + flags.count
     if trailing > 0 { content += firstByte.map { cborHeadBytes($0) } ?? 1 }
     if trailing > 1 { content += process.map { cborHeadBytes($0) } ?? 1 }
-    output.reserve(content + 16)
-    output.appendHead(.byteString, UInt64(content))
-    output.appendArrayHead(8 + trailing)
-    output.appendUnsigned(FrameKind.exchange.rawValue)
-    output.appendUnsigned(flow)
-    output.appendUnsigned(start)
-    output.appendOptional(end)
-    output.appendText(protocolName)
-    if let request { output.append(request) } else { output.appendNull() }
-    if let response { output.append(response) } else { output.appendNull() }
-    output.append(flags)
-    if trailing > 0 { output.appendOptional(firstByte) }
-    if trailing > 1 { output.appendOptional(process) }
+    output.buffer.reserve(min(content + 16, Output.flushThresholdBytes))
+    output.buffer.appendHead(.byteString, UInt64(content))
+    output.buffer.appendArrayHead(8 + trailing)
+    output.buffer.appendUnsigned(FrameKind.exchange.rawValue)
+    output.buffer.appendUnsigned(flow)
+    output.buffer.appendUnsigned(start)
+    output.buffer.appendOptional(end)
+    output.buffer.appendText(protocolName)
+    output.appendMap(request)
+    output.appendMap(response)
+    output.buffer.append(flags)
+    if trailing > 0 { output.buffer.appendOptional(firstByte) }
+    if trailing > 1 { output.buffer.appendOptional(process) }
+    output.endRecord()
+  }
+}
+
+extension Output {
+  @inlinable
+  mutating func appendMap(_ map: UnsafeRawBufferPointer?) {
+    guard let map else { return buffer.appendNull() }
+    if map.count >= Output.flushThresholdBytes {
+      flush()
+      write(map)
+    } else {
+      buffer.append(map)
+    }
   }
 }
 

@@ -1,0 +1,82 @@
+// The commands whose replies do not simply come one by one, and those that carry secrets or wait on purpose.
+import TapWire
+
+/// What is special about a command.
+struct CommandTraits {
+  /// What its reply is, and what it changes.
+  enum Effect: UInt8 {
+    case none
+    case subscribe
+    case unsubscribe
+    case monitor
+    case reset
+    /// CLIENT: its REPLY subcommand switches replies off and on.
+    case client
+    /// SYNC and PSYNC: a replication stream follows.
+    case sync
+  }
+
+  var effect = Effect.none
+  /// It may wait for something to happen: its latency is no slowness.
+  var isBlocking = false
+  /// Its arguments may hold passwords.
+  var mayHoldSecrets = false
+}
+
+/// The special commands by name, found in a few nanoseconds.
+final class CommandTable: Sendable {
+  static let shared = CommandTable()
+
+  private struct Entry {
+    var name: CommandName
+    var traits: CommandTraits
+  }
+
+  private let slots: [Entry?]
+
+  private init() {
+    var slots = [Entry?](repeating: nil, count: 256)
+    func add(_ name: StaticString, _ traits: CommandTraits) {
+      let name = CommandName(name)
+      var index = CommandTable.home(name)
+      while slots[index] != nil { index = (index + 1) & 255 }
+      slots[index] = Entry(name: name, traits: traits)
+    }
+    for name: StaticString in ["SUBSCRIBE", "PSUBSCRIBE", "SSUBSCRIBE"] {
+      add(name, CommandTraits(effect: .subscribe))
+    }
+    for name: StaticString in ["UNSUBSCRIBE", "PUNSUBSCRIBE", "SUNSUBSCRIBE"] {
+      add(name, CommandTraits(effect: .unsubscribe))
+    }
+    for name: StaticString in [
+      "BLPOP", "BRPOP", "BLMOVE", "BLMPOP", "BRPOPLPUSH", "BZPOPMIN", "BZPOPMAX", "BZMPOP", "XREAD", "XREADGROUP",
+      "WAIT",
+      "WAITAOF",
+    ] { add(name, CommandTraits(isBlocking: true)) }
+    for name: StaticString in ["AUTH", "HELLO", "CONFIG", "ACL", "MIGRATE", "SENTINEL"] {
+      add(name, CommandTraits(mayHoldSecrets: true))
+    }
+    add("MONITOR", CommandTraits(effect: .monitor))
+    add("RESET", CommandTraits(effect: .reset))
+    add("CLIENT", CommandTraits(effect: .client))
+    add("SYNC", CommandTraits(effect: .sync))
+    add("PSYNC", CommandTraits(effect: .sync))
+    self.slots = slots
+  }
+
+  @inline(__always)
+  private static func home(_ name: CommandName) -> Int {
+    Int(truncatingIfNeeded: ((name.low ^ name.high) &* 0x9e37_79b9_7f4a_7c15) >> 56)
+  }
+
+  @inline(__always)
+  func traits(of name: CommandName) -> CommandTraits {
+    var index = CommandTable.home(name)
+    // The table is less than half full: the search ends.
+    while let entry = slots[index] {
+      if entry.name == name { return entry.traits }
+      index = (index &+ 1) & 255
+    }
+    return CommandTraits()
+  }
+}

@@ -1,0 +1,41 @@
+// What an exchange says about itself. docs/redis.md explains each word.
+import TapWire
+
+struct ExchangeFlags: OptionSet {
+  let rawValue: UInt16
+
+  /// A value was too large, and only its beginning is there.
+  static let cut = ExchangeFlags(rawValue: 1 << 0)
+  /// Bytes of it were lost.
+  static let gap = ExchangeFlags(rawValue: 1 << 1)
+  /// The connection or the capture ended inside of it.
+  static let incomplete = ExchangeFlags(rawValue: 1 << 2)
+  /// Request and response may not belong together.
+  static let unvouched = ExchangeFlags(rawValue: 1 << 3)
+  /// No reply was seen.
+  static let unanswered = ExchangeFlags(rawValue: 1 << 4)
+  /// No request was seen.
+  static let unrequested = ExchangeFlags(rawValue: 1 << 5)
+  /// The reply was recorded before its request: the latency is shown as 0.
+  static let clamped = ExchangeFlags(rawValue: 1 << 6)
+  /// The command may wait on purpose.
+  static let blocking = ExchangeFlags(rawValue: 1 << 7)
+  /// A message that the server sent on its own: pub/sub, invalidation.
+  static let push = ExchangeFlags(rawValue: 1 << 8)
+  /// A line of MONITOR.
+  static let monitor = ExchangeFlags(rawValue: 1 << 9)
+  /// The client had switched replies off.
+  static let noReply = ExchangeFlags(rawValue: 1 << 10)
+
+  private static let words: [(ExchangeFlags, StaticString)] = [
+    (.cut, "cut"), (.gap, "gap"), (.incomplete, "incomplete"), (.unvouched, "unvouched"), (.unanswered, "unanswered"),
+    (.unrequested, "unrequested"), (.clamped, "clamped"), (.blocking, "blocking"), (.push, "push"),
+    (.monitor, "monitor"), (.noReply, "no_reply"),
+  ]
+
+  /// Writes the array of words.
+  func append(to output: inout ByteBuffer) {
+    output.appendArrayHead(rawValue.nonzeroBitCount)
+    for (flag, word) in ExchangeFlags.words where contains(flag) { output.appendText(word) }
+  }
+}

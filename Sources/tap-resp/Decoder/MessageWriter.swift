@@ -1,0 +1,239 @@
+// Writes one message after the other as CBOR while its bytes arrive, and keeps each within its limit.
+import TapWire
+
+/// The messages of one direction as CBOR, one behind the other; the last one may still be coming.
+struct MessageWriter: ~Copyable {
+  var bytes = ByteBuffer(capacityBytes: 256)
+  /// Where the message that is coming begins.
+  private(set) var messageStart = 0
+  /// The string that is coming: where its head stands, how long it will be, how much of it is to be kept.
+  private var headPosition = 0
+  private var contentPosition = 0
+  private var fullLength = 0
+  private var keptLimit = 0
+  /// Strings of this message are cut at this length.
+  private var threshold = Int.max
+  /// What the message was shortened by so far, for its flags.
+  private(set) var isCut = false
+  private(set) var isTouchedByGap = false
+
+  mutating func beginMessage() {
+    messageStart = bytes.count
+    threshold = .max
+    isCut = false
+    isTouchedByGap = false
+  }
+
+  /// Forgets all messages, and gives the memory of unusually large ones back.
+  @inline(__always)
+  mutating func clear() {
+    if bytes.count > 64 << 10 { releaseMemory() }
+    bytes.removeAll()
+    messageStart = 0
+  }
+
+  private mutating func releaseMemory() {
+    bytes.removeAll()
+    bytes.shrink(toCapacityBytes: 4096)
+  }
+
+  /// Removes finished messages, or parts of them, before the message that is coming.
+  mutating func removeFinished(from start: Int, to end: Int) {
+    precondition(start <= end && end <= messageStart)
+    bytes.removeRange(start, lengthBytes: end - start)
+    messageStart -= end - start
+    headPosition -= end - start
+    contentPosition -= end - start
+  }
+
+  var messageBytes: Int { bytes.count - messageStart }
+
+  /// Forgets the message that is coming.
+  mutating func dropMessage() {
+    bytes.truncate(to: messageStart)
+    beginMessage()
+  }
+
+  mutating func noteGap() { isTouchedByGap = true }
+  mutating func noteCut() { isCut = true }
+
+  /// A string of `length` bytes begins.
+  @inline(__always)
+  mutating func beginString(_ length: Int) {
+    headPosition = bytes.count
+    bytes.appendHead(.byteString, UInt64(length))
+    contentPosition = bytes.count
+    fullLength = length
+    keptLimit = min(length, threshold)
+  }
+
+  /// The next bytes of the string.
+  @inline(__always)
+  mutating func appendString(_ part: UnsafeRawBufferPointer) {
+    if bytes.count &- messageStart &+ part.count > RESPLimits.exchangeBytes {
+      appendWithinLimit(part)
+    } else if bytes.count &- contentPosition &+ part.count <= keptLimit {
+      bytes.append(part)
+    } else {
+      appendKept(part)
+    }
+  }
+
+  private mutating func appendKept(_ part: UnsafeRawBufferPointer) {
+    let room = keptLimit - (bytes.count - contentPosition)
+    if room > 0 { bytes.append(UnsafeRawBufferPointer(rebasing: part.prefix(room))) }
+  }
+
+  @inline(never)
+  private mutating func appendWithinLimit(_ part: UnsafeRawBufferPointer) {
+    var rest = part
+    while !rest.isEmpty {
+      let room = RESPLimits.exchangeBytes - messageBytes
+      let piece = UnsafeRawBufferPointer(rebasing: rest.prefix(max(room, 0)))
+      appendKept(piece)
+      rest = UnsafeRawBufferPointer(rebasing: rest.dropFirst(piece.count))
+      // Nothing more of this string is kept, so there is nothing to make room for.
+      if bytes.count - contentPosition >= keptLimit { return }
+      guard !rest.isEmpty else { return }
+      makeRoom(leavingBytes: RESPLimits.exchangeBytes / 4 * 3)
+      // All values are as short as they get, and there are too many of them: this one ends here.
+      if messageBytes >= RESPLimits.exchangeBytes { keptLimit = bytes.count - contentPosition }
+    }
+  }
+
+  /// Bytes inside the string are missing: what was kept before them is its beginning.
+  mutating func loseRestOfString() {
+    keptLimit = min(keptLimit, bytes.count - contentPosition)
+    isTouchedByGap = true
+  }
+
+  /// The string is whole. Decides between text and bytes, and marks it if it was cut.
+  @inline(__always)
+  mutating func endString() {
+    if bytes.count &- contentPosition == fullLength {
+      let content = UnsafeRawBufferPointer(rebasing: bytes.bytes[contentPosition...])
+      // The head of a text string differs from that of a byte string of the same length in one bit.
+      if isValidUTF8(content) { bytes[headPosition] |= 0x20 }
+    } else {
+      endCutString()
+    }
+  }
+
+  /// The string was a command's name: shows it in upper case, as documentation and `INFO commandstats` do.
+  @inline(__always)
+  mutating func endName() -> CommandName {
+    let content = UnsafeMutableRawBufferPointer(rebasing: bytes.mutableBytes[contentPosition...])
+    for position in content.indices {
+      let byte = content[position]
+      if byte >= 0x61, byte <= 0x7a { content[position] = byte &- 0x20 }
+    }
+    let name = CommandName(UnsafeRawBufferPointer(content))
+    endString()
+    return name
+  }
+
+  /// More of a streamed string, which began with length 0, is announced.
+  mutating func extendString(by length: Int) {
+    let (sum, overflow) = fullLength.addingReportingOverflow(length)
+    fullLength = overflow ? .max : sum
+    // Once a part was left out, what follows is no continuation of what is kept.
+    if bytes.count - contentPosition == keptLimit { keptLimit = min(fullLength, threshold) }
+  }
+
+  /// The last chunk of a streamed string has come: its head can be written.
+  mutating func endStreamedString() {
+    var head = ByteBuffer(capacityBytes: 16)
+    head.appendHead(.byteString, UInt64(fullLength))
+    bytes.removeRange(headPosition, lengthBytes: contentPosition - headPosition)
+    _ = bytes.insertHole(at: headPosition, lengthBytes: head.count)
+      .update(fromContentsOf: head.bytes.bindMemory(to: UInt8.self))
+    contentPosition = headPosition + head.count
+    endString()
+  }
+
+  /// A verbatim string is whole: three letters of format, a colon, the text. Returns whether a member of the response
+  /// map was added for the format.
+  mutating func endVerbatim(isTop: Bool) -> Bool {
+    let content = UnsafeRawBufferPointer(rebasing: bytes.bytes[contentPosition...])
+    guard content.count >= 4, content[3] == UInt8(ascii: ":") else {
+      endString()
+      return false
+    }
+    let format = Array(content.prefix(3))
+    bytes.removeRange(headPosition, lengthBytes: contentPosition - headPosition + 4)
+    var head = ByteBuffer(capacityBytes: 32)
+    if !isTop {
+      head.appendTag(WireTag.verbatim)
+      head.appendArrayHead(2)
+      head.appendString(format)
+    }
+    let ownHead = head.count
+    head.appendHead(.byteString, UInt64(fullLength - 4))
+    _ = bytes.insertHole(at: headPosition, lengthBytes: head.count)
+      .update(fromContentsOf: head.bytes.bindMemory(to: UInt8.self))
+    contentPosition = headPosition + head.count
+    headPosition += ownHead
+    fullLength -= 4
+    endString()
+    guard isTop else { return false }
+    bytes.appendText("response_format" as StaticString)
+    bytes.appendString(format)
+    return true
+  }
+
+  @inline(never)
+  private mutating func endCutString() {
+    isCut = true
+    let content = UnsafeRawBufferPointer(rebasing: bytes.bytes[contentPosition...])
+    // A beginning that ends inside a character is still the beginning of a text.
+    let whole = MessageWriter.wholeCharacters(content)
+    let isText = isValidUTF8(UnsafeRawBufferPointer(rebasing: content[..<whole]))
+    let kept = isText ? whole : content.count
+    bytes.truncate(to: contentPosition + kept)
+    let mark = CutMark(fullLength: fullLength, keptBytes: kept, major: isText ? .textString : .byteString)
+    let headBytes = contentPosition - headPosition
+    let hole = bytes.insertHole(at: headPosition, lengthBytes: mark.count)
+    if let target = hole.baseAddress { mark.store(at: UnsafeMutableRawPointer(target)) }
+    bytes.removeRange(headPosition + mark.count, lengthBytes: headBytes)
+  }
+
+  /// The length without a character at the end that is not whole.
+  private static func wholeCharacters(_ content: UnsafeRawBufferPointer) -> Int {
+    var length = content.count
+    while length > 0, content.count - length < 3, content[length - 1] & 0xc0 == 0x80 { length -= 1 }
+    guard length > 0, content[length - 1] >= 0xc0 else { return content.count }
+    let lead = content[length - 1]
+    let wanted = lead >= 0xf0 ? 4 : lead >= 0xe0 ? 3 : 2
+    return content.count - length + 1 == wanted ? content.count : length - 1
+  }
+
+  /// Cuts the largest values so that the message takes `target` bytes at most, if values alone can give that much.
+  mutating func makeRoom(leavingBytes target: Int) {
+    let finished = UnsafeRawBufferPointer(rebasing: bytes.bytes[messageStart..<headPosition])
+    let coming = bytes.count - contentPosition
+    let length = ValueTrimmer.threshold(for: target, of: finished, comingBytes: coming)
+    threshold = length
+    isCut = true
+    let region = UnsafeMutableRawBufferPointer(rebasing: bytes.mutableBytes[messageStart..<headPosition])
+    let trimmed = ValueTrimmer.trim(region, to: length)
+    let removed = headPosition - messageStart - trimmed
+    bytes.removeRange(messageStart + trimmed, lengthBytes: removed)
+    headPosition -= removed
+    contentPosition -= removed
+    keptLimit = min(keptLimit, length)
+    if coming > keptLimit { bytes.truncate(to: contentPosition + keptLimit) }
+  }
+}
+
+extension ByteBuffer {
+  /// Replaces the head of an array or a map by a mark that says how many elements (or pairs) there were in full.
+  mutating func replaceArrayHead(at position: Int, full: Int64, stored: Int64, major: CBORMajor = .array) {
+    var mark = ByteBuffer(capacityBytes: 32)
+    mark.appendTag(WireTag.cut)
+    mark.appendArrayHead(2)
+    mark.appendUnsigned(UInt64(full))
+    mark.appendHead(major, UInt64(stored))
+    removeRange(position, lengthBytes: cborHeadBytes(UInt64(full)))
+    _ = insertHole(at: position, lengthBytes: mark.count).update(fromContentsOf: mark.bytes.bindMemory(to: UInt8.self))
+  }
+}

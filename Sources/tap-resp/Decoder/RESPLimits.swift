@@ -1,0 +1,25 @@
+// What a decoder spends at most, whatever the peers send.
+
+/// Limits of the decoder. What goes beyond is cut and marked, never lost silently, and decoding goes on right behind it.
+package enum RESPLimits {
+  /// Values of one exchange, request and response together. Beyond it the largest are cut.
+  package static let exchangeBytes = 8 << 20
+  /// Values that all flows of the stage hold together. Beyond it the largest are cut.
+  package static let stageBytes = 32 << 20
+  /// A value is not cut below this; where that does not suffice, aggregates are cut.
+  package static let smallestCutBytes = 64
+  /// Levels of nested aggregates. redis-server nests 2 or 3 levels; hiredis reads 9.
+  package static let depth = 128
+  /// A line: an inline command, a simple string, an error, a big number. redis-server's own limit for a request line.
+  package static let lineBytes = 64 << 10
+  /// Requests of one flow that wait for a reply.
+  package static let pendingRequests = 1 << 18
+  /// Replies of one flow that wait for their request.
+  package static let waitingReplies = 4096
+  /// Bytes in which a boundary is looked for behind a loss.
+  package static let searchBytes = 64 << 10
+  /// A command has at most so many arguments (redis-server: 1024 * 1024 by default, up to INT_MAX).
+  package static let arguments: Int64 = 0x7fff_ffff
+  /// Silence of the whole flow that makes a quiet point.
+  package static let quietNanoseconds: UInt64 = 100_000_000
+}

@@ -1,0 +1,94 @@
+// What all Redis flows of the stage share: the bound of their memory, and the way out.
+import TapWire
+
+package final class RedisContext {
+  /// Bytes that all flows hold.
+  private(set) var heldBytes = 0
+  private var flows: [UInt64: Unowned] = [:]
+  private var flags = ByteBuffer(capacityBytes: 128)
+  private var joined = ByteBuffer(capacityBytes: 16)
+  private let noFlags: ByteBuffer
+
+  private struct Unowned { unowned let flow: RedisFlow }
+
+  package init() {
+    var empty = ByteBuffer(capacityBytes: 16)
+    empty.appendArrayHead(0)
+    noFlags = empty
+  }
+
+  func add(_ flow: RedisFlow) { flows[flow.id] = Unowned(flow: flow) }
+
+  func remove(_ flow: RedisFlow) {
+    flows[flow.id] = nil
+    heldBytes -= flow.heldBytes
+  }
+
+  @inline(__always)
+  func noteChange(by bytes: Int) {
+    heldBytes &+= bytes
+    if heldBytes > RESPLimits.stageBytes { makeRoom() }
+  }
+
+  /// Cuts the values of those flows that hold most, to three quarters of the limit: the walks stay rare.
+  @inline(never)
+  private func makeRoom() {
+    let target = RESPLimits.stageBytes / 4 * 3
+    // The share of each at which all together keep to the target, approached from above.
+    for flow in flows.values.map(\.flow).sorted(by: { $0.heldBytes > $1.heldBytes }) {
+      guard heldBytes > target else { return }
+      let before = flow.heldBytes
+      flow.cutHeldValues(toBytes: before / 2)
+      heldBytes -= before - flow.heldBytes
+    }
+  }
+
+  /// Writes an exchange.
+  func emit(
+    flow: UInt64, start: UInt64, end: UInt64?, firstByte: UInt64?, request: UnsafeRawBufferPointer?,
+    response: UnsafeRawBufferPointer?, flags exchangeFlags: ExchangeFlags, process: UInt64?, into output: inout Output
+  ) {
+    var exchangeFlags = exchangeFlags
+    var request = request
+    var response = response
+    let valueBytes = (request?.count ?? 0) + (response?.count ?? 0)
+    if valueBytes > RESPLimits.exchangeBytes {
+      joined.removeAll()
+      (request, response) = cutTogether(request, response)
+      exchangeFlags.insert(.cut)
+    }
+    if !exchangeFlags.isEmpty {
+      flags.removeAll()
+      exchangeFlags.append(to: &flags)
+    }
+    ExchangeFrame(
+      flow: flow, start: start, end: end, protocolName: RedisContext.protocolName, request: request,
+      response: response, flags: exchangeFlags.isEmpty ? noFlags.bytes : flags.bytes, firstByte: firstByte,
+      process: process
+    ).append(to: &output)
+    if valueBytes > RESPLimits.exchangeBytes { joined.shrink(toCapacityBytes: 16) }
+  }
+
+  private static let name: StaticString = "redis"
+  private static var protocolName: UnsafeRawBufferPointer {
+    UnsafeRawBufferPointer(start: name.utf8Start, count: name.utf8CodeUnitCount)
+  }
+
+  /// Request and response each keep to the limit; together they must, too.
+  private func cutTogether(
+    _ request: UnsafeRawBufferPointer?, _ response: UnsafeRawBufferPointer?
+  ) -> (UnsafeRawBufferPointer?, UnsafeRawBufferPointer?) {
+    let empty = UnsafeRawBufferPointer(start: nil, count: 0)
+    joined.append(request ?? empty)
+    joined.append(response ?? empty)
+    let length = ValueTrimmer.threshold(for: RESPLimits.exchangeBytes, of: joined.bytes, comingBytes: 0)
+    let all = joined.mutableBytes
+    let split = request?.count ?? 0
+    let requestBytes = ValueTrimmer.trim(UnsafeMutableRawBufferPointer(rebasing: all[..<split]), to: length)
+    let responseBytes = ValueTrimmer.trim(UnsafeMutableRawBufferPointer(rebasing: all[split...]), to: length)
+    return (
+      request == nil ? nil : UnsafeRawBufferPointer(rebasing: all[..<requestBytes]),
+      response == nil ? nil : UnsafeRawBufferPointer(rebasing: all[split..<(split + responseBytes)])
+    )
+  }
+}

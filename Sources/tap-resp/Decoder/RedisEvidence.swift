@@ -1,0 +1,141 @@
+// Whether a flow is Redis: only on evidence that no other protocol gives.
+import TapWire
+
+package enum RedisEvidence {
+  /// Judges the first bytes of a flow, by both directions where one is not enough.
+  package static func judge(_ evidence: FlowEvidence) -> Verdict {
+    let isWhole = evidence.flow?.isPreexisting == false
+    switch evidence.flow?.role ?? .unknown {
+    case .client: return judge(requests: evidence.sent, replies: evidence.received, isWhole: isWhole)
+    case .server: return judge(requests: evidence.received, replies: evidence.sent, isWhole: isWhole)
+    case .unknown:
+      let asClient = judge(requests: evidence.sent, replies: evidence.received, isWhole: isWhole)
+      let asServer = judge(requests: evidence.received, replies: evidence.sent, isWhole: isWhole)
+      if asClient == .claim || asServer == .claim { return .claim }
+      return asClient == .reject && asServer == .reject ? .reject : .undecided
+    }
+  }
+
+  /// Which direction holds the requests of a claimed flow.
+  static func requestDirection(_ evidence: FlowEvidence) -> Direction {
+    switch evidence.flow?.role ?? .unknown {
+    case .client: return .sent
+    case .server: return .received
+    case .unknown:
+      let isWhole = evidence.flow?.isPreexisting == false
+      return judge(requests: evidence.sent, replies: evidence.received, isWhole: isWhole) == .claim ? .sent : .received
+    }
+  }
+
+  private static func judge(
+    requests: UnsafeRawBufferPointer, replies: UnsafeRawBufferPointer, isWhole: Bool
+  ) -> Verdict {
+    if holdsCommand(requests) { return .claim }
+    if isWhole { return judgeBeginning(requests: requests, replies: replies) }
+    // Joined in the middle: a boundary somewhere behind the first bytes, in either direction.
+    if anyLine(requests, where: { holdsCommand($0) }) { return .claim }
+    if anyLine(replies, where: { holdsReplies($0) }) { return .claim }
+    if let line = firstLine(requests), isKnownInline(line), holdsAnyReply(replies, to: line) { return .claim }
+    return .undecided
+  }
+
+  private static func judgeBeginning(requests: UnsafeRawBufferPointer, replies: UnsafeRawBufferPointer) -> Verdict {
+    if let first = replies.first, !isReplyType(first) { return .reject }
+    // A server that refuses a connection speaks first.
+    if startsWith(replies, "-DENIED Redis is running in protected mode") { return .claim }
+    if startsWith(replies, "-ERR max number of clients reached") { return .claim }
+    // Empty lines before the first command are no command.
+    let requests = UnsafeRawBufferPointer(rebasing: requests.drop { $0 == 0x0d || $0 == 0x0a })
+    if holdsCommand(requests) { return .claim }
+    guard let first = requests.first else { return .undecided }
+    if first == UInt8(ascii: "*") { return Boundary.commands(requests, at: 0) == .fails ? .reject : .undecided }
+    // An inline command begins with a letter, or with a quote or space that redis-server skips.
+    guard isLetter(first) || first == 0x20 || first == 0x22 || first == 0x27 else { return .reject }
+    guard let line = firstLine(requests) else { return .undecided }
+    guard isKnownInline(line) else { return .reject }
+    return holdsAnyReply(replies, to: line) ? .claim : .undecided
+  }
+
+  /// `*N\r\n$L\r\n` and something behind it that fits: no other protocol begins like this.
+  private static func holdsCommand(_ bytes: UnsafeRawBufferPointer) -> Bool {
+    guard bytes.first == UInt8(ascii: "*") else { return false }
+    switch Boundary.commands(bytes, at: 0) {
+    case .holds: return true
+    case .fails: return false
+    case .needsMore:
+      // The first argument is coming: its head is whole, and a name has begun.
+      var position = 1
+      var number = NumberLine()
+      guard let count = (try? number.read(bytes, &position)).flatMap({ $0 }), count > 0, position < bytes.count,
+        bytes[position] == UInt8(ascii: "$")
+      else { return false }
+      position += 1
+      number = NumberLine()
+      guard let length = (try? number.read(bytes, &position)).flatMap({ $0 }), length > 0 else { return false }
+      return position < bytes.count && isLetter(bytes[position])
+    }
+  }
+
+  /// Several elements that end where they say, at least one of them of counted length.
+  private static func holdsReplies(_ bytes: UnsafeRawBufferPointer) -> Bool {
+    guard let first = bytes.first, first == UInt8(ascii: "$") || first == UInt8(ascii: "*") else { return false }
+    return Boundary.replies(bytes, at: 0) == .holds
+  }
+
+  /// A reply whose form no line protocol shares, or a short one that fits a command which only Redis has.
+  private static func holdsAnyReply(_ replies: UnsafeRawBufferPointer, to line: String) -> Bool {
+    guard let first = replies.first, Boundary.replies(replies, at: 0) == .holds else { return false }
+    if first == UInt8(ascii: "+") || first == UInt8(ascii: "-") {
+      // POP3 answers its commands with +OK and -ERR.
+      return !["QUIT", "AUTH"].contains(name(of: line))
+    }
+    return isReplyType(first)
+  }
+
+  /// Commands that people and health checks send inline.
+  private static let inlineCommands: Set<String> = [
+    "PING", "ECHO", "GET", "SET", "DEL", "EXISTS", "INCR", "DECR", "INCRBY", "DECRBY", "INFO", "AUTH", "SELECT", "QUIT",
+    "MONITOR", "DBSIZE", "KEYS", "SCAN", "TTL", "PTTL", "TYPE", "EXPIRE", "PERSIST", "HGET", "HSET", "HGETALL", "HDEL",
+    "HLEN", "HKEYS", "HVALS", "HMGET", "HMSET", "LPUSH", "RPUSH", "LPOP", "RPOP", "LRANGE", "LLEN", "LINDEX", "SADD",
+    "SREM", "SMEMBERS", "SCARD", "SISMEMBER", "ZADD", "ZRANGE", "ZREM", "ZCARD", "ZSCORE", "MGET", "MSET", "APPEND",
+    "STRLEN", "GETSET", "SETEX", "SETNX", "FLUSHALL", "FLUSHDB", "CONFIG", "CLIENT", "COMMAND", "HELLO", "RESET",
+    "SUBSCRIBE", "PSUBSCRIBE", "UNSUBSCRIBE", "PUBLISH", "MULTI", "EXEC", "DISCARD", "WATCH", "EVAL", "SYNC", "PSYNC",
+    "REPLCONF", "ROLE", "TIME", "SHUTDOWN", "SAVE", "BGSAVE", "LASTSAVE", "SLOWLOG", "DEBUG", "OBJECT", "MEMORY",
+    "RANDOMKEY", "RENAME", "TOUCH", "UNLINK", "CLUSTER", "LATENCY", "ACL",
+  ]
+
+  private static func isKnownInline(_ line: String) -> Bool {
+    // `GET /path HTTP/1.1` is known to another protocol.
+    inlineCommands.contains(name(of: line)) && !line.contains(" HTTP/")
+  }
+
+  private static func name(of line: String) -> String {
+    let word = line.drop { $0 == " " || $0 == "\"" || $0 == "'" }.prefix { $0.isLetter }
+    return word.uppercased()
+  }
+
+  private static func firstLine(_ bytes: UnsafeRawBufferPointer) -> String? {
+    guard let end = bytes.firstIndex(of: 0x0a) else { return nil }
+    return String(decoding: bytes[..<end].filter { $0 != 0x0d }, as: UTF8.self)
+  }
+
+  /// Whether `test` holds for what begins at the start or behind a line's end.
+  private static func anyLine(
+    _ bytes: UnsafeRawBufferPointer, where test: (UnsafeRawBufferPointer) -> Bool
+  ) -> Bool {
+    if test(bytes) { return true }
+    for index in bytes.indices where bytes[index] == 0x0a {
+      if test(UnsafeRawBufferPointer(rebasing: bytes[(index + 1)...])) { return true }
+    }
+    return false
+  }
+
+  private static func isReplyType(_ byte: UInt8) -> Bool { "+-:$*_#,(!=%~>|".utf8.contains(byte) }
+
+  private static func isLetter(_ byte: UInt8) -> Bool { (0x41...0x5a).contains(byte & 0xdf) }
+
+  private static func startsWith(_ bytes: UnsafeRawBufferPointer, _ text: StaticString) -> Bool {
+    bytes.count >= text.utf8CodeUnitCount
+      && bytes.starts(with: UnsafeBufferPointer(start: text.utf8Start, count: text.utf8CodeUnitCount))
+  }
+}

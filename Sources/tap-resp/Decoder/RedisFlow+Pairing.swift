@@ -1,0 +1,269 @@
+// How commands meet their replies, in each mode that changes the one-to-one rule.
+import TapWire
+
+extension RedisFlow {
+  // MARK: Commands
+
+  /// A command is complete: its map is the last in the parser's buffer.
+  @inline(__always)
+  func finishCommand(_ data: DataFrame, extraFlags: ExchangeFlags, into output: inout Output) {
+    let traits = CommandTable.shared.traits(of: commands.name)
+    var flags = extraFlags
+    if commands.writer.isCut { flags.insert(.cut) }
+    if commands.writer.isTouchedByGap { flags.insert(.gap) }
+    if !isVouched { flags.insert(.unvouched) }
+    if traits.isBlocking { flags.insert(.blocking) }
+    if traits.mayHoldSecrets { Secrets.redact(&commands.writer) }
+    let request = PendingRequest(
+      time: data.time, process: data.process, bytes: Int32(truncatingIfNeeded: commands.writer.messageBytes),
+      flags: flags, effect: traits.effect, mayHoldSecrets: traits.mayHoldSecrets,
+      confirmations: Int32(clamping: commands.argumentCount))
+    if replyMode != .on || traits.effect == .client || traits.effect == .sync, !isAnswered(request) {
+      return emitUnanswerable(request, into: &output)
+    }
+    pending.append(request)
+    if !waiting.isEmpty { pairWaiting(into: &output) }
+    if pending.count > RESPLimits.pendingRequests { giveUpPairing(into: &output) }
+  }
+
+  /// Whether a command gets a reply; follows CLIENT REPLY as networking.c of redis-server does.
+  private func isAnswered(_ request: PendingRequest) -> Bool {
+    if request.effect == .sync {
+      isReplica = true
+      return false
+    }
+    if request.effect == .client, let mode = clientReplyArgument() {
+      switch mode {
+      case .on:
+        replyMode = .on
+        return true
+      case .off: replyMode = .off
+      // SKIP while OFF changes nothing.
+      case .skip: if replyMode != .off { replyMode = .skip }
+      }
+      return false
+    }
+    switch replyMode {
+    case .on: return true
+    case .off: return false
+    case .skip:
+      replyMode = .on
+      return false
+    }
+  }
+
+  /// What `CLIENT REPLY …` asks for, if the command that is complete is one.
+  private func clientReplyArgument() -> ReplyMode? {
+    let map = UnsafeRawBufferPointer(rebasing: commands.writer.bytes.bytes[commands.writer.messageStart...])
+    var reader = CBORReader(map, streamOffset: 0)
+    guard (try? reader.readMapHead()) != nil, (try? reader.readItem()) != nil, (try? reader.readItem()) != nil,
+      (try? reader.readItem()) != nil, (try? reader.readArrayHead()) == 2, let first = try? reader.readText(),
+      first.uppercased() == "REPLY", let second = try? reader.readText()
+    else { return nil }
+    switch second.uppercased() {
+    case "ON": return .on
+    case "OFF": return .off
+    case "SKIP": return .skip
+    default: return nil
+    }
+  }
+
+  /// A command that the server does not answer goes out at once.
+  private func emitUnanswerable(_ request: PendingRequest, into output: inout Output) {
+    let map = UnsafeRawBufferPointer(rebasing: commands.writer.bytes.bytes[commands.writer.messageStart...])
+    context.emit(
+      flow: id, start: request.time, end: nil, firstByte: nil, request: map, response: nil,
+      flags: request.flags.union(.noReply), process: request.process, into: &output)
+    commands.writer.dropMessage()
+  }
+
+  /// More requests wait than any pipeline holds: the replies must be lost.
+  private func giveUpPairing(into output: inout Output) {
+    guard let request = pending.first else { return }
+    context.emit(
+      flow: id, start: request.time, end: nil, firstByte: nil, request: takeRequestMap(request), response: nil,
+      flags: request.flags.union([.unanswered, .unvouched]), process: request.process, into: &output)
+    removeFirstPending()
+    pending.forEach { $0.flags.insert(.unvouched) }
+    isVouched = false
+    wasUnvouched = true
+  }
+
+  /// The map of the first pending request. Valid until the buffer changes.
+  @inline(__always)
+  func takeRequestMap(_ request: PendingRequest) -> UnsafeRawBufferPointer {
+    UnsafeRawBufferPointer(
+      rebasing: commands.writer.bytes.bytes[requestsStart..<requestsStart &+ Int(request.bytes)])
+  }
+
+  @inline(__always)
+  func removeFirstPending() {
+    guard let request = pending.first else { return }
+    requestsStart &+= Int(request.bytes)
+    pending.removeFirst()
+    if pending.isEmpty, commands.isAtBoundary {
+      commands.writer.clear()
+      requestsStart = 0
+    } else if requestsStart >= 64 << 10, requestsStart * 2 >= commands.writer.bytes.count {
+      commands.removeFinished(from: 0, to: requestsStart)
+      requestsStart = 0
+    }
+  }
+
+  /// Cuts the values of requests that wait, each by itself, so that their lengths stay known.
+  func cutPendingValues(toBytes target: Int) {
+    let start = requestsStart
+    let end = commands.writer.messageStart
+    guard end - start > target else { return }
+    let all = UnsafeRawBufferPointer(rebasing: commands.writer.bytes.bytes[start..<end])
+    let length = ValueTrimmer.threshold(for: target, of: all, comingBytes: 0)
+    var read = start
+    var written = start
+    let base = commands.writer.bytes.mutableBytes
+    pending.forEach { request in
+      let region = UnsafeMutableRawBufferPointer(rebasing: base[read..<(read + Int(request.bytes))])
+      let trimmed = ValueTrimmer.trim(region, to: length)
+      if trimmed < region.count { request.flags.insert(.cut) }
+      if written < read {
+        UnsafeMutableRawBufferPointer(rebasing: base[written..<(written + trimmed)])
+          .copyMemory(from: UnsafeRawBufferPointer(rebasing: region[..<trimmed]))
+      }
+      read += Int(request.bytes)
+      written += trimmed
+      request.bytes = Int32(truncatingIfNeeded: trimmed)
+    }
+    commands.removeFinished(from: written, to: end)
+  }
+
+  // MARK: Messages of the server
+
+  /// A message is complete: its map is all that the reply parser's buffer holds.
+  @inline(__always)
+  func finishMessage(_ kind: ReplyKind, _ data: DataFrame, extraFlags: ExchangeFlags, into output: inout Output) {
+    var flags = extraFlags
+    if replies.writer.isCut { flags.insert(.cut) }
+    if replies.writer.isTouchedByGap { flags.insert(.gap) }
+    let reply = WaitingReply(
+      start: data.time, firstByte: min(replyFirstByte, data.time), process: data.process, flags: flags,
+      isError: replies.isError)
+    if kind == .push || subscriptions.isActive || isMonitoring {
+      finishSpecial(kind, reply, replies.writer.bytes.bytes, into: &output)
+    } else {
+      answer(with: reply, replies.writer.bytes.bytes, into: &output)
+    }
+    replies.writer.clear()
+  }
+
+  /// Pairs a reply with the first pending request.
+  @inline(__always)
+  private func answer(with reply: WaitingReply, _ response: UnsafeRawBufferPointer, into output: inout Output) {
+    guard let request = pending.first else { return keepWaiting(reply, response, into: &output) }
+    if request.effect == .none, !request.mayHoldSecrets {
+      pair(request, reply, response: response, into: &output)
+    } else {
+      answerSpecial(request, reply, response, into: &output)
+    }
+  }
+
+  @inline(__always)
+  func pair(
+    _ request: PendingRequest, _ reply: WaitingReply, response: UnsafeRawBufferPointer, into output: inout Output
+  ) {
+    var flags = request.flags.union(reply.flags)
+    if reply.start < request.time { flags.insert(.clamped) }
+    context.emit(
+      flow: id, start: request.time, end: max(reply.start, request.time), firstByte: reply.firstByte,
+      request: takeRequestMap(request), response: response, flags: flags, process: request.process ?? reply.process,
+      into: &output)
+    removeFirstPending()
+  }
+
+  /// A reply that changes more than its request, or that must not go out as it is.
+  private func answerSpecial(
+    _ request: PendingRequest, _ reply: WaitingReply, _ response: UnsafeRawBufferPointer, into output: inout Output
+  ) {
+    if request.mayHoldSecrets, reply.isError, let redacted = Secrets.redactedError(response) {
+      return pair(request, reply, response: redacted.bytes, into: &output)
+    }
+    switch request.effect {
+    case .subscribe, .unsubscribe:
+      return confirm(request, reply, response, into: &output)
+    case .monitor:
+      isMonitoring = Subscriptions.isSimpleString("OK", response)
+    case .reset where !reply.isError:
+      isMonitoring = false
+      subscriptions = Subscriptions()
+    default:
+      break
+    }
+    pair(request, reply, response: response, into: &output)
+  }
+
+  /// One of the confirmations of a SUBSCRIBE or UNSUBSCRIBE: the last one completes the exchange.
+  private func confirm(
+    _ request: PendingRequest, _ reply: WaitingReply, _ response: UnsafeRawBufferPointer, into output: inout Output
+  ) {
+    guard let confirmation = Subscriptions.confirmation(response) else {
+      // An error, or QUEUED inside of a transaction.
+      subscriptions.forgetConfirmations()
+      return pair(request, reply, response: response, into: &output)
+    }
+    let expected = subscriptions.expected(by: request, first: confirmation)
+    subscriptions.note(confirmation)
+    if expected <= 1, subscriptions.collected == 0 { return pair(request, reply, response: response, into: &output) }
+    subscriptions.collect(response, firstByte: reply.firstByte)
+    guard subscriptions.collected >= expected else { return }
+    var whole = reply
+    whole.firstByte = subscriptions.firstByte
+    let all = subscriptions.takeCollected()
+    pair(request, whole, response: all.bytes, into: &output)
+  }
+
+  /// Messages in modes in which not everything is a reply.
+  private func finishSpecial(
+    _ kind: ReplyKind, _ reply: WaitingReply, _ response: UnsafeRawBufferPointer, into output: inout Output
+  ) {
+    if kind == .push {
+      let isAwaited = pending.first.map { $0.effect == .subscribe || $0.effect == .unsubscribe } ?? false
+      if isAwaited, Subscriptions.confirmation(response) != nil { return answer(with: reply, response, into: &output) }
+      return emit(reply, response, extraFlags: .push, into: &output)
+    }
+    if isMonitoring, Subscriptions.isMonitorLine(response) {
+      return emit(reply, response, extraFlags: .monitor, into: &output)
+    }
+    if subscriptions.isActive, Subscriptions.isMessage(response) {
+      return emit(reply, response, extraFlags: .push, into: &output)
+    }
+    answer(with: reply, response, into: &output)
+  }
+
+  // MARK: Replies without a request
+
+  /// A reply can be recorded before its request on a busy machine. Where pairing was never in doubt it waits for it.
+  private func keepWaiting(_ reply: WaitingReply, _ response: UnsafeRawBufferPointer, into output: inout Output) {
+    let hasRoom = waiting.count < RESPLimits.waitingReplies && waiting.heldBytes < RESPLimits.exchangeBytes
+    if !wasUnvouched, hasRoom { return waiting.append(reply, response) }
+    // A reply to nothing contradicts what a quiet point promised.
+    wasUnvouched = true
+    isVouched = false
+    waiting.forEach { reply, response in emit(reply, response, extraFlags: .unvouched, into: &output) }
+    waiting.removeAll()
+    emit(reply, response, extraFlags: .unvouched, into: &output)
+  }
+
+  private func pairWaiting(into output: inout Output) {
+    guard let (reply, response) = waiting.takeFirst() else { return }
+    response.withUnsafeBytes { answer(with: reply, $0, into: &output) }
+  }
+
+  func emit(
+    _ reply: WaitingReply, _ response: UnsafeRawBufferPointer, extraFlags: ExchangeFlags, into output: inout Output
+  ) {
+    var flags = reply.flags.union(extraFlags)
+    if flags.isDisjoint(with: [.push, .monitor]) { flags.insert(.unrequested) }
+    if !isVouched { flags.insert(.unvouched) }
+    context.emit(
+      flow: id, start: reply.start, end: reply.start, firstByte: reply.firstByte, request: nil, response: response,
+      flags: flags, process: reply.process, into: &output)
+  }
+}

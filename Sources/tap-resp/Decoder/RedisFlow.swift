@@ -1,0 +1,278 @@
+// One Redis connection: commands and replies are paired by their order within each direction, never by time.
+import TapWire
+
+package final class RedisFlow: FlowDecoder {
+  let id: UInt64
+  let context: RedisContext
+  /// Which direction holds the requests.
+  let requestDirection: Direction
+
+  var commands = CommandParser()
+  var replies = ReplyParser()
+  /// Requests without a reply so far; their maps lie in `commands.writer`, from `requestsStart` on.
+  var pending = PendingRequests()
+  var requestsStart = 0
+  /// Replies that were recorded before their request.
+  var waiting = WaitingReplies()
+  var subscriptions = Subscriptions()
+  var isMonitoring = false
+  /// Behind SYNC: what follows is a replication stream, which is no exchange of commands and replies.
+  var isReplica = false
+  var replyMode = ReplyMode.on
+
+  /// Whether pairs are certain: false from a loss, or from the join in the middle, to the next quiet point.
+  var isVouched: Bool
+  /// Whether certainty was ever missing.
+  var wasUnvouched: Bool
+  private var commandSearch: BoundarySearch?
+  private var replySearch: BoundarySearch?
+  private var lastTime: UInt64 = 0
+  private var wasReplyLast = false
+  /// Messages since the last loss, which prove the boundary of their direction.
+  private var commandsProved = false
+  private var repliesProved = false
+  var replyFirstByte: UInt64 = 0
+  private var skippedBytes: UInt64 = 0
+  private(set) var heldBytes = 0
+
+  /// What CLIENT REPLY has set.
+  enum ReplyMode {
+    case on
+    case off
+    /// The next command is not answered.
+    case skip
+  }
+
+  package init(id: UInt64, evidence: FlowEvidence, context: RedisContext) {
+    self.id = id
+    self.context = context
+    requestDirection = RedisEvidence.requestDirection(evidence)
+    isVouched = evidence.flow?.isPreexisting == false
+    wasUnvouched = !isVouched
+    if !isVouched {
+      commandSearch = BoundarySearch()
+      replySearch = BoundarySearch()
+    }
+    context.add(self)
+  }
+
+  package func update(_ flow: FlowFrame) {}
+
+  // MARK: Bytes
+
+  package func receive(_ data: DataFrame, into output: inout Output) {
+    guard !data.bytes.isEmpty, !isReplica else { return }
+    if !isVouched { passQuietPoint(at: data.time, into: &output) }
+    lastTime = max(lastTime, data.time)
+    wasReplyLast = data.direction != requestDirection
+    if wasReplyLast { receiveReplies(data, into: &output) } else { receiveCommands(data, into: &output) }
+    account()
+  }
+
+  private func receiveCommands(_ data: DataFrame, into output: inout Output) {
+    if commandSearch != nil {
+      guard let found = commandSearch?.add(data.bytes, areCommands: true) else { return }
+      endCommandSearch()
+      parseCommands(found.bytes, data, into: &output)
+    } else {
+      parseCommands(data.bytes, data, into: &output)
+    }
+  }
+
+  @inline(__always)
+  private func parseCommands(_ bytes: UnsafeRawBufferPointer, _ data: DataFrame, into output: inout Output) {
+    var position = 0
+    do throws(Malformed) {
+      while case .command = try commands.next(bytes, &position) {
+        commandsProved = true
+        finishCommand(data, extraFlags: [], into: &output)
+        if isReplica { return }
+      }
+    } catch {
+      loseStepInCommands(into: &output)
+      searchCommands(UnsafeRawBufferPointer(rebasing: bytes[position...]), data, into: &output)
+    }
+  }
+
+  private func receiveReplies(_ data: DataFrame, into output: inout Output) {
+    if replySearch != nil {
+      guard let found = replySearch?.add(data.bytes, areCommands: false) else { return }
+      endReplySearch()
+      parseReplies(found.bytes, data, into: &output)
+    } else {
+      parseReplies(data.bytes, data, into: &output)
+    }
+  }
+
+  @inline(__always)
+  private func parseReplies(_ bytes: UnsafeRawBufferPointer, _ data: DataFrame, into output: inout Output) {
+    var position = 0
+    if replies.isAtBoundary { replyFirstByte = data.time }
+    do throws(Malformed) {
+      while case .message(let kind) = try replies.next(bytes, &position) {
+        repliesProved = true
+        finishMessage(kind, data, extraFlags: [], into: &output)
+        if isReplica { return }
+        replyFirstByte = data.time
+      }
+    } catch {
+      loseStepInReplies()
+      searchReplies(UnsafeRawBufferPointer(rebasing: bytes[position...]), data, into: &output)
+    }
+  }
+
+  // MARK: Losses
+
+  package func lose(_ gap: GapFrame, into output: inout Output) {
+    guard !isReplica else { return }
+    if !isVouched { passQuietPoint(at: gap.time, into: &output) }
+    lastTime = max(lastTime, gap.time)
+    wasReplyLast = gap.direction != requestDirection
+    if wasReplyLast {
+      if replySearch != nil {
+        skippedBytes += replySearch?.skippedBytes ?? 0
+        replySearch = BoundarySearch()
+      } else if !replies.skip(gap.length) {
+        if replies.endIncomplete() {
+          finishMessage(
+            .reply,
+            DataFrame(
+              flow: id, direction: gap.direction, time: gap.time, offset: 0,
+              bytes: UnsafeRawBufferPointer(start: nil, count: 0)), extraFlags: .gap, into: &output)
+        }
+        loseStepInReplies()
+        replySearch = BoundarySearch()
+      }
+    } else if commandSearch != nil {
+      skippedBytes += commandSearch?.skippedBytes ?? 0
+      commandSearch = BoundarySearch()
+    } else if !commands.skip(gap.length) {
+      if commands.endIncomplete() {
+        finishCommand(
+          DataFrame(
+            flow: id, direction: gap.direction, time: gap.time, offset: 0,
+            bytes: UnsafeRawBufferPointer(start: nil, count: 0)), extraFlags: .gap, into: &output)
+      }
+      loseStepInCommands(into: &output)
+      commandSearch = BoundarySearch()
+    }
+    account()
+  }
+
+  /// Commands are missing, nobody knows how many: those that are pending keep their place, later ones have none.
+  private func loseStepInCommands(into output: inout Output) {
+    commands.startOver()
+    commands.writer.dropMessage()
+    commandsProved = false
+    isVouched = false
+    wasUnvouched = true
+    waiting.forEach { reply, bytes in
+      emit(reply, bytes, extraFlags: .unvouched, into: &output)
+    }
+    waiting.removeAll()
+  }
+
+  /// Replies are missing: no pending command knows its reply any more.
+  private func loseStepInReplies() {
+    replies.startOver()
+    repliesProved = false
+    isVouched = false
+    wasUnvouched = true
+    pending.forEach { $0.flags.insert(.unvouched) }
+    subscriptions.forgetConfirmations()
+  }
+
+  private func searchCommands(
+    _ rest: UnsafeRawBufferPointer, _ data: DataFrame, into output: inout Output
+  ) {
+    commandSearch = BoundarySearch()
+    guard let found = commandSearch?.add(rest, areCommands: true) else { return }
+    endCommandSearch()
+    parseCommands(found.bytes, data, into: &output)
+  }
+
+  private func searchReplies(_ rest: UnsafeRawBufferPointer, _ data: DataFrame, into output: inout Output) {
+    replySearch = BoundarySearch()
+    guard let found = replySearch?.add(rest, areCommands: false) else { return }
+    endReplySearch()
+    parseReplies(found.bytes, data, into: &output)
+  }
+
+  private func endCommandSearch() {
+    skippedBytes += commandSearch?.skippedBytes ?? 0
+    commandSearch = nil
+  }
+
+  private func endReplySearch() {
+    skippedBytes += replySearch?.skippedBytes ?? 0
+    replySearch = nil
+  }
+
+  /// Certainty comes back at a quiet point: both directions at a boundary that lengths proved, a reply last, and then
+  /// silence. What is pending by then will not be answered any more, except a command that waits on purpose.
+  private func passQuietPoint(at time: UInt64, into output: inout Output) {
+    guard wasReplyLast, time >= lastTime, time - lastTime >= RESPLimits.quietNanoseconds, commandSearch == nil,
+      replySearch == nil, commandsProved, repliesProved, commands.isAtBoundary, replies.isAtBoundary,
+      !pending.contains(where: { $0.flags.contains(.blocking) })
+    else { return }
+    flushPending(into: &output)
+    isVouched = true
+  }
+
+  // MARK: The end
+
+  package func close(at time: UInt64?, into output: inout Output) {
+    if !isReplica { finishAll(at: max(lastTime, time ?? 0), into: &output) }
+    if skippedBytes > 0 {
+      NoticeFrame(
+        stage: "tap-resp", severity: .warning, time: lastTime,
+        text: "bytes of flow \(id) could not be decoded: they stand behind a loss, or are no RESP",
+        counters: [("flow", id), ("skipped_bytes", skippedBytes)]
+      ).append(to: &output.buffer)
+      output.endRecord()
+    }
+    context.remove(self)
+  }
+
+  private func finishAll(at time: UInt64, into output: inout Output) {
+    endCommandSearch()
+    endReplySearch()
+    let end = DataFrame(
+      flow: id, direction: .sent, time: lastTime, offset: 0, bytes: UnsafeRawBufferPointer(start: nil, count: 0))
+    if commands.endIncomplete() { finishCommand(end, extraFlags: .incomplete, into: &output) }
+    if replies.endIncomplete() { finishMessage(.reply, end, extraFlags: .incomplete, into: &output) }
+    flushPending(into: &output)
+    waiting.forEach { reply, bytes in emit(reply, bytes, extraFlags: [], into: &output) }
+    waiting.removeAll()
+  }
+
+  private func flushPending(into output: inout Output) {
+    while let request = pending.first {
+      context.emit(
+        flow: id, start: request.time, end: nil, firstByte: nil, request: takeRequestMap(request), response: nil,
+        flags: request.flags.union(.unanswered), process: request.process, into: &output)
+      removeFirstPending()
+    }
+  }
+
+  // MARK: Memory
+
+  /// Tells the stage how much is held, and gives the memory of unusually large messages back.
+  @inline(__always)
+  private func account() {
+    let now = commands.writer.bytes.count &+ replies.writer.bytes.count &+ waiting.heldBytes
+    if now != heldBytes {
+      let change = now &- heldBytes
+      heldBytes = now
+      context.noteChange(by: change)
+    }
+  }
+
+  /// Cuts values of what is held to `target` bytes, as far as values are what takes the room.
+  func cutHeldValues(toBytes target: Int) {
+    cutPendingValues(toBytes: target)
+    if commands.writer.messageBytes > target { commands.writer.makeRoom(leavingBytes: target) }
+    if replies.writer.messageBytes > target { replies.writer.makeRoom(leavingBytes: target) }
+    heldBytes = commands.writer.bytes.count + replies.writer.bytes.count + waiting.heldBytes
+  }
+}

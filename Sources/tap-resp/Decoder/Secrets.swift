@@ -1,0 +1,145 @@
+// Passwords are replaced before a request is kept anywhere that could let it out.
+import TapWire
+
+enum Secrets {
+  /// What stands in a secret's place.
+  static let mask: StaticString = "(redacted)"
+
+  /// Replaces the secrets in a request map, the last message of `writer`.
+  static func redact(_ writer: inout MessageWriter) {
+    let message = Array(writer.bytes.bytes[writer.messageStart...])
+    var redacted = ByteBuffer(capacityBytes: message.count + 64)
+    let isWhole = message.withUnsafeBytes { rewrite($0, into: &redacted) }
+    writer.bytes.truncate(to: writer.messageStart)
+    // A request that cannot be understood here is not let out at all.
+    if isWhole { writer.bytes.append(redacted.bytes) } else { writer.bytes.append(fallback.bytes) }
+  }
+
+  private static var fallback: ByteBuffer {
+    var buffer = ByteBuffer(capacityBytes: 64)
+    buffer.appendMapHead(2)
+    buffer.appendText("command" as StaticString)
+    buffer.appendText(mask)
+    buffer.appendText("args" as StaticString)
+    buffer.appendArrayHead(0)
+    return buffer
+  }
+
+  /// Copies the map with secret arguments replaced; false where the map is not of the form that is expected.
+  private static func rewrite(_ message: UnsafeRawBufferPointer, into output: inout ByteBuffer) -> Bool {
+    var reader = CBORReader(message, streamOffset: 0)
+    guard (try? reader.readMapHead()) == 2, (try? reader.readItem()) != nil, let command = try? reader.readText(),
+      (try? reader.readItem()) != nil
+    else { return false }
+    let argsStart = message.count - reader.rest.count
+    // An array, or a mark of a cut one: tag [full length, array].
+    if (try? reader.peekHead())?.major == .tag {
+      guard (try? reader.readHead()) != nil, (try? reader.readArrayHead()) != nil, (try? reader.readItem()) != nil
+      else {
+        return false
+      }
+    }
+    guard let count = try? reader.readArrayHead() else { return false }
+    output.append(UnsafeRawBufferPointer(rebasing: message[..<argsStart]))
+    output.append(UnsafeRawBufferPointer(rebasing: message[argsStart..<(message.count - reader.rest.count)]))
+    var rule = Rule(command: command, argumentCount: count)
+    for index in 0..<count {
+      guard let item = try? reader.readItem() else { return false }
+      if rule.isSecret(item, at: index) { output.appendText(mask) } else { output.append(item) }
+    }
+    return true
+  }
+
+  /// An error can repeat the arguments of a command that the server did not know or that was wrong: returns the response
+  /// map without them, or nil where it has none.
+  static func redactedError(_ response: UnsafeRawBufferPointer) -> ByteBuffer? {
+    let marker = Array("with args beginning with".utf8)
+    var reader = CBORReader(response, streamOffset: 0)
+    guard (try? reader.readMapHead()) != nil, (try? reader.readItem()) != nil, (try? reader.readItem()) != nil,
+      (try? reader.readItem()) != nil, let text = try? reader.readString(),
+      let start = text.indices.first(where: { text[$0...].starts(with: marker) })
+    else { return nil }
+    var shown = Array(text.prefix(start + marker.count))
+    shown += Array(": ".utf8)
+    shown += UnsafeBufferPointer(start: mask.utf8Start, count: mask.utf8CodeUnitCount)
+    var redacted = ByteBuffer(capacityBytes: 128)
+    redacted.appendMapHead(2)
+    redacted.appendText("response_type" as StaticString)
+    redacted.appendText("error" as StaticString)
+    redacted.appendText("response_value" as StaticString)
+    redacted.appendString(shown)
+    return redacted
+  }
+}
+
+/// Which arguments of one command are secret, asked in order.
+private struct Rule {
+  let command: String
+  let argumentCount: Int
+  /// The arguments so far that decide about those that follow, in upper case.
+  private var subcommand = ""
+  private var secretsToCome = 0
+  private var plainBefore = 0
+
+  /// Parameters of CONFIG SET whose values are secrets.
+  private static let secretParameters: Set<String> = [
+    "REQUIREPASS", "MASTERAUTH", "PRIMARYAUTH", "TLS-KEY-FILE-PASS", "TLS-CLIENT-KEY-FILE-PASS",
+  ]
+
+  init(command: String, argumentCount: Int) {
+    self.command = command
+    self.argumentCount = argumentCount
+  }
+
+  mutating func isSecret(_ item: UnsafeRawBufferPointer, at index: Int) -> Bool {
+    let text = Rule.text(item)
+    let upper = text.uppercased()
+    if index == 0 { subcommand = upper }
+    if secretsToCome > 0 {
+      if plainBefore > 0 {
+        plainBefore -= 1
+        return false
+      }
+      secretsToCome -= 1
+      return true
+    }
+    switch command {
+    case "AUTH":
+      // AUTH password, or AUTH username password; of anything else only the first may be a name.
+      return argumentCount == 1 || index > 0
+    case "HELLO":
+      if upper == "AUTH" { expect(secrets: 1, after: 1) }
+    case "CONFIG":
+      if subcommand == "SET", index > 0, Rule.secretParameters.contains(upper) { expect(secrets: 1, after: 0) }
+    case "SENTINEL":
+      if upper == "AUTH-PASS" || upper == "SENTINEL-PASS" { expect(secrets: 1, after: 0) }
+    case "ACL":
+      // Rules of ACL SETUSER: >password, <password, #hash, !hash.
+      return subcommand == "SETUSER" && index > 1 && [">", "<", "#", "!"].contains(String(text.prefix(1)))
+    case "MIGRATE":
+      if upper == "AUTH" { expect(secrets: 1, after: 0) }
+      if upper == "AUTH2" { expect(secrets: 1, after: 1) }
+    default:
+      break
+    }
+    return false
+  }
+
+  private mutating func expect(secrets: Int, after plain: Int) {
+    secretsToCome = secrets
+    plainBefore = plain
+  }
+
+  /// An argument's text; what is cut tells by its beginning.
+  private static func text(_ item: UnsafeRawBufferPointer) -> String {
+    var reader = CBORReader(item, streamOffset: 0)
+    if (try? reader.peekHead())?.major == .tag {
+      guard (try? reader.readHead()) != nil, (try? reader.readArrayHead()) != nil, (try? reader.readItem()) != nil
+      else {
+        return ""
+      }
+    }
+    guard let string = try? reader.readString() else { return "" }
+    return String(decoding: string.prefix(256), as: UTF8.self)
+  }
+}

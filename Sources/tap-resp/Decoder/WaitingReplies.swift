@@ -1,0 +1,42 @@
+// Replies that were recorded before the requests they answer.
+import TapWire
+
+/// A complete message of the server.
+struct WaitingReply {
+  /// When its last byte moved.
+  var start: UInt64
+  var firstByte: UInt64
+  var process: UInt64?
+  var flags: ExchangeFlags
+  var isError: Bool
+}
+
+/// A queue of replies with their maps.
+struct WaitingReplies {
+  private var items: [(reply: WaitingReply, bytes: [UInt8])] = []
+  private(set) var heldBytes = 0
+
+  var isEmpty: Bool { items.isEmpty }
+  var count: Int { items.count }
+
+  mutating func append(_ reply: WaitingReply, _ bytes: UnsafeRawBufferPointer) {
+    items.append((reply, Array(bytes)))
+    heldBytes += bytes.count
+  }
+
+  mutating func takeFirst() -> (WaitingReply, [UInt8])? {
+    guard !items.isEmpty else { return nil }
+    let first = items.removeFirst()
+    heldBytes -= first.bytes.count
+    return first
+  }
+
+  func forEach(_ body: (WaitingReply, UnsafeRawBufferPointer) -> Void) {
+    for item in items { item.bytes.withUnsafeBytes { body(item.reply, $0) } }
+  }
+
+  mutating func removeAll() {
+    items.removeAll()
+    heldBytes = 0
+  }
+}
