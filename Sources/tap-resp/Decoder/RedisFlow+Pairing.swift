@@ -22,6 +22,8 @@ extension RedisFlow {
       return emitUnanswerable(request, into: &output)
     }
     pending.append(request)
+    // From here on its map is finished: a loss drops only what begins behind it.
+    commands.writer.beginMessage()
     if !waiting.isEmpty { pairWaiting(into: &output) }
     if pending.count > RESPLimits.pendingRequests { giveUpPairing(into: &output) }
   }
