@@ -34,6 +34,7 @@ func cborHeadBytes(initialByte: UInt8) -> Int {
 
 /// Writes the shortest head for `argument` at `target`, which must have room for 9 bytes, and returns its length.
 @inlinable
+@inline(__always)
 func storeCBORHead(_ major: CBORMajor, _ argument: UInt64, at target: UnsafeMutablePointer<UInt8>) -> Int {
   let raw = UnsafeMutableRawPointer(target)
   if argument < 24 {

@@ -26,6 +26,7 @@ public struct DataFrame {
   }
 
   @inlinable
+  @inline(__always)
   public init(_ frame: Frame) throws(WireError) {
     try frame.require(5, "data")
     var fields = frame.fields
@@ -33,10 +34,9 @@ public struct DataFrame {
     direction = try fields.readDirection()
     time = try fields.readUnsigned()
     offset = try fields.readUnsigned()
-    let start = fields.offset
     bytes = try fields.readString()
     guard !offset.addingReportingOverflow(UInt64(bytes.count)).overflow else {
-      throw WireError(offset: start, expected: "an offset below 2^64", found: "data that ends beyond it")
+      throw WireError(offset: fields.offset, expected: "an offset below 2^64", found: "data that ends beyond it")
     }
     process = frame.fieldCount > 5 && !fields.readNullIfPresent() ? try fields.readUnsigned() : nil
   }

@@ -1,28 +1,49 @@
 // One flow inside a decoder's stage: undecided, claimed or passed on, and where its byte streams stand.
 
 /// What a decoder's stage knows of one flow.
+///
+/// Used by one thread, and references to it and to its decoder are not counted on the way of each frame.
 final class FlowState {
   /// The latest description, if one came.
-  var flow: FlowFrame?
+  @exclusivity(unchecked) var flow: FlowFrame?
   /// Set from the first frame until the verdict.
-  var undecided: UndecidedFlow? = UndecidedFlow()
-  /// Set once claimed. Neither this nor `undecided`: the flow passes through.
-  var decoder: (any FlowDecoder)?
+  @exclusivity(unchecked) var undecided: UndecidedFlow? = UndecidedFlow()
+  /// Set once claimed, and owned. Neither this nor `undecided`: the flow passes through.
+  @exclusivity(unchecked) private var decoder: Unmanaged<FlowDecoder>?
   /// The stream offset that must come next; nil before the first byte of that direction.
-  private var nextSent: UInt64?
-  private var nextReceived: UInt64?
+  @exclusivity(unchecked) private var nextSent: UInt64?
+  @exclusivity(unchecked) private var nextReceived: UInt64?
+
+  deinit { decoder?.release() }
+
+  func claim(with decoder: FlowDecoder) { self.decoder = Unmanaged.passRetained(decoder) }
+
+  var isClaimed: Bool { decoder != nil }
 
   /// Hands data to the decoder as one continuous stream: what is missing is announced, what came already is dropped.
+  /// Returns false where the flow has no decoder.
   @inline(__always)
-  func deliver(_ data: DataFrame, to decoder: any FlowDecoder, into output: inout Output) {
+  func deliver(_ data: DataFrame, into output: inout Output) -> Bool {
+    guard let decoder else { return false }
     let expected = data.direction == .sent ? nextSent : nextReceived
     let end = data.offset &+ UInt64(data.bytes.count)
     if expected == data.offset {
       setNext(data.direction, end)
-      decoder.receive(data, into: &output)
+      decoder._withUnsafeGuaranteedRef { $0.receive(data, into: &output) }
     } else {
-      deliverOutOfStep(data, expected: expected ?? firstOffset(data.offset), to: decoder, into: &output)
+      deliverOutOfStep(
+        data, expected: expected ?? firstOffset(data.offset), to: decoder.takeUnretainedValue(), into: &output)
     }
+    return true
+  }
+
+  func update(_ flow: FlowFrame) {
+    self.flow = flow
+    decoder?.takeUnretainedValue().update(flow)
+  }
+
+  func close(at time: UInt64?, into output: inout Output) {
+    decoder?.takeUnretainedValue().close(at: time, into: &output)
   }
 
   private func setNext(_ direction: Direction, _ offset: UInt64) {
@@ -33,7 +54,7 @@ final class FlowState {
   private func firstOffset(_ seen: UInt64) -> UInt64 { flow?.isPreexisting == false ? 0 : seen }
 
   private func deliverOutOfStep(
-    _ data: DataFrame, expected: UInt64, to decoder: any FlowDecoder, into output: inout Output
+    _ data: DataFrame, expected: UInt64, to decoder: FlowDecoder, into output: inout Output
   ) {
     if data.offset > expected {
       // The writer should have said so with a gap frame; the offsets say it all the same.
@@ -53,8 +74,9 @@ final class FlowState {
     decoder.receive(fresh, into: &output)
   }
 
-  /// Hands a gap to the decoder, less what the stream had already.
-  func deliver(_ gap: GapFrame, to decoder: any FlowDecoder, into output: inout Output) {
+  /// Hands a gap to the decoder, if there is one, less what the stream had already.
+  func deliver(_ gap: GapFrame, into output: inout Output) {
+    guard let decoder = decoder?.takeUnretainedValue() else { return }
     let expected = (gap.direction == .sent ? nextSent : nextReceived) ?? firstOffset(gap.offset)
     let end = gap.offset &+ gap.length
     guard end > expected else { return }

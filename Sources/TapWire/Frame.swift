@@ -99,12 +99,11 @@ public enum Direction: UInt8, Sendable {
 
 extension CBORReader {
   @inlinable
+  @inline(__always)
   mutating func readDirection() throws(WireError) -> Direction {
-    let start = offset
+    let start = position
     let value = try readUnsigned()
-    guard let direction = UInt8(exactly: value).flatMap(Direction.init(rawValue:)) else {
-      throw WireError(offset: start, expected: "a direction, 0 (sent) or 1 (received)", found: "\(value)")
-    }
-    return direction
+    guard value <= 1 else { throw fail("a direction, 0 (sent) or 1 (received)", "\(value)", at: start) }
+    return value == 0 ? .sent : .received
   }
 }

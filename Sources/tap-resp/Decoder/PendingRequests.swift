@@ -15,33 +15,50 @@ struct PendingRequest {
   var confirmations: Int32
 }
 
-/// A queue that allocates nothing in the steady state.
-struct PendingRequests {
-  private var items: [PendingRequest] = []
+/// A queue in a ring of memory: it allocates nothing in the steady state, and moves nothing.
+struct PendingRequests: ~Copyable {
+  private static let smallestCapacity = 16
+  private var items = UnsafeMutablePointer<PendingRequest>.allocate(capacity: smallestCapacity)
+  /// A power of two.
+  private var capacity = smallestCapacity
+  /// Requests ever removed and ever added; their places are these numbers modulo the capacity.
   private var head = 0
+  private var tail = 0
 
-  @inline(__always) var isEmpty: Bool { head == items.count }
-  var count: Int { items.count - head }
-  @inline(__always) var first: PendingRequest? { head < items.count ? items[head] : nil }
+  deinit { items.deallocate() }
+
+  @inline(__always) var isEmpty: Bool { head == tail }
+  @inline(__always) var count: Int { tail &- head }
+  @inline(__always) var first: PendingRequest? { head == tail ? nil : items[head & (capacity &- 1)] }
 
   @inline(__always)
-  mutating func append(_ request: PendingRequest) { items.append(request) }
+  mutating func append(_ request: PendingRequest) {
+    if count == capacity { resize(to: capacity * 2) }
+    (items + (tail & (capacity &- 1))).initialize(to: request)
+    tail &+= 1
+  }
 
   @inline(__always)
   mutating func removeFirst() {
     head &+= 1
-    if head == items.count {
-      items.removeAll(keepingCapacity: items.capacity <= 1024)
-      head = 0
-    } else if head >= 4096, head * 2 >= items.count {
-      items.removeFirst(head)
-      head = 0
-    }
+    if head == tail, capacity > 1024 { resize(to: PendingRequests.smallestCapacity) }
   }
 
-  mutating func forEach(_ body: (inout PendingRequest) -> Void) {
-    for index in head..<items.count { body(&items[index]) }
+  private mutating func resize(to newCapacity: Int) {
+    let moved = UnsafeMutablePointer<PendingRequest>.allocate(capacity: newCapacity)
+    for index in 0..<count { (moved + index).initialize(to: items[(head &+ index) & (capacity &- 1)]) }
+    items.deallocate()
+    items = moved
+    tail = count
+    head = 0
+    capacity = newCapacity
   }
 
-  func contains(where predicate: (PendingRequest) -> Bool) -> Bool { items[head...].contains(where: predicate) }
+  mutating func update(_ body: (inout PendingRequest) -> Void) {
+    for index in head..<tail { body(&items[index & (capacity &- 1)]) }
+  }
+
+  func contains(where predicate: (PendingRequest) -> Bool) -> Bool {
+    (head..<tail).contains { predicate(items[$0 & (capacity &- 1)]) }
+  }
 }

@@ -3,10 +3,10 @@ import TapWire
 
 package final class RedisContext {
   /// Bytes that all flows hold.
-  private(set) var heldBytes = 0
+  @exclusivity(unchecked) private(set) var heldBytes = 0
   private var flows: [UInt64: Unowned] = [:]
-  private var flags = ByteBuffer(capacityBytes: 128)
-  private var joined = ByteBuffer(capacityBytes: 16)
+  @exclusivity(unchecked) private var flags = ByteBuffer(capacityBytes: 128)
+  @exclusivity(unchecked) private var joined = ByteBuffer(capacityBytes: 16)
   private let noFlags: ByteBuffer
 
   private struct Unowned { unowned let flow: RedisFlow }

@@ -86,7 +86,7 @@ extension RedisFlow {
       flow: id, start: request.time, end: nil, firstByte: nil, request: takeRequestMap(request), response: nil,
       flags: request.flags.union([.unanswered, .unvouched]), process: request.process, into: &output)
     removeFirstPending()
-    pending.forEach { $0.flags.insert(.unvouched) }
+    pending.update { $0.flags.insert(.unvouched) }
     isVouched = false
     wasUnvouched = true
   }
@@ -122,7 +122,7 @@ extension RedisFlow {
     var read = start
     var written = start
     let base = commands.writer.bytes.mutableBytes
-    pending.forEach { request in
+    pending.update { request in
       let region = UnsafeMutableRawBufferPointer(rebasing: base[read..<(read + Int(request.bytes))])
       let trimmed = ValueTrimmer.trim(region, to: length)
       if trimmed < region.count { request.flags.insert(.cut) }
@@ -248,7 +248,7 @@ extension RedisFlow {
     // A reply to nothing contradicts what a quiet point promised.
     wasUnvouched = true
     isVouched = false
-    waiting.forEach { reply, response in emit(reply, response, extraFlags: .unvouched, into: &output) }
+    waiting.visit { reply, response in emit(reply, response, extraFlags: .unvouched, into: &output) }
     waiting.removeAll()
     emit(reply, response, extraFlags: .unvouched, into: &output)
   }

@@ -31,7 +31,7 @@ struct WaitingReplies {
     return first
   }
 
-  func forEach(_ body: (WaitingReply, UnsafeRawBufferPointer) -> Void) {
+  func visit(_ body: (WaitingReply, UnsafeRawBufferPointer) -> Void) {
     for item in items { item.bytes.withUnsafeBytes { body(item.reply, $0) } }
   }
 
