@@ -110,6 +110,16 @@ public struct ByteBuffer: ~Copyable {
     source.withUTF8 { append(UnsafeRawBufferPointer($0)) }
   }
 
+  /// Where the next byte goes: what `reserve` made room for may be written there, and counts once `useTail` says so.
+  @inlinable public var unusedTail: UnsafeMutableRawPointer { mutating get { UnsafeMutableRawPointer(base + used) } }
+
+  /// Counts `written` bytes behind those in use, which the caller has written to `unusedTail`.
+  @inlinable
+  public mutating func useTail(_ written: Int) {
+    precondition(written >= 0 && written <= capacity &- used)
+    used &+= written
+  }
+
   /// Lets `body` write up to `capacityBytes` bytes at the end and return how many it wrote.
   @inlinable
   public mutating func append<Failure: Error>(

@@ -67,14 +67,23 @@ public struct ExchangeFrame {
     content += (request?.count ?? 1) + (response?.count ?? 1) + flags.count
     if trailing > 0 { content += firstByte.map { cborHeadBytes($0) } ?? 1 }
     if trailing > 1 { content += process.map { cborHeadBytes($0) } ?? 1 }
-    output.buffer.reserve(min(content + 16, Output.flushThresholdBytes))
-    output.buffer.appendHead(.byteString, UInt64(content))
-    output.buffer.appendArrayHead(8 + trailing)
-    output.buffer.appendUnsigned(FrameKind.exchange.rawValue)
-    output.buffer.appendUnsigned(flow)
-    output.buffer.appendUnsigned(start)
-    output.buffer.appendOptional(end)
-    output.buffer.appendText(protocolName)
+    output.buffer.reserve(min(content, Output.flushThresholdBytes) + 64)
+    // The heads in one go: 37 bytes at most.
+    let tail = output.buffer.unusedTail.assumingMemoryBound(to: UInt8.self)
+    var written = storeCBORHead(.byteString, UInt64(content), at: tail)
+    written &+= storeCBORHead(.array, UInt64(8 + trailing), at: tail + written)
+    written &+= storeCBORHead(.unsigned, FrameKind.exchange.rawValue, at: tail + written)
+    written &+= storeCBORHead(.unsigned, flow, at: tail + written)
+    written &+= storeCBORHead(.unsigned, start, at: tail + written)
+    if let end {
+      written &+= storeCBORHead(.unsigned, end, at: tail + written)
+    } else {
+      tail[written] = 0xf6
+      written &+= 1
+    }
+    written &+= storeCBORHead(.textString, UInt64(protocolName.count), at: tail + written)
+    output.buffer.useTail(written)
+    output.buffer.append(protocolName)
     output.appendMap(request)
     output.appendMap(response)
     output.buffer.append(flags)

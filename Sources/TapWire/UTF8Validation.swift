@@ -9,7 +9,7 @@ public func isValidUTF8(_ bytes: UnsafeRawBufferPointer) -> Bool {
 
 /// The position of the first byte at or behind `start` that is not ASCII, or `bytes.count`.
 @inlinable
-func asciiPrefixBytes(_ bytes: UnsafeRawBufferPointer, from start: Int) -> Int {
+public func asciiPrefixBytes(_ bytes: UnsafeRawBufferPointer, from start: Int) -> Int {
   var position = start
   guard let base = bytes.baseAddress else { return position }
   while bytes.count &- position >= 32 {

@@ -45,8 +45,10 @@ struct CommandParser: ~Copyable {
       switch state {
       case .start:
         guard position < bytes.count else { return .needsMore }
+        let isArray = bytes[position] == UInt8(ascii: "*")
+        if isArray, takeWhole(bytes, &position) { return .command }
         writer.beginMessage()
-        if bytes[position] == UInt8(ascii: "*") {
+        if isArray {
           position &+= 1
           state = .count
         } else {
@@ -100,6 +102,13 @@ struct CommandParser: ~Copyable {
         if try finishInline(content) { return .command }
       }
     }
+  }
+
+  /// `takeWhole` has taken a command.
+  @inline(__always)
+  mutating func finishWhole(name: CommandName, arguments: Int) {
+    self.name = name
+    argumentCount = Int64(arguments)
   }
 
   private mutating func begin(argument length: Int) {

@@ -76,6 +76,7 @@ struct ReplyParser: ~Copyable {
       switch state {
       case .type:
         guard position < bytes.count else { return .needsMore }
+        if takeWhole(bytes, &position) { return .message(.reply) }
         type = bytes[position]
         position &+= 1
         try beginValue()
@@ -166,6 +167,10 @@ struct ReplyParser: ~Copyable {
     // The number of members is set when the message is finished; there are fewer than 24.
     writer.bytes.append(CBORMajor.map.rawValue | 2)
   }
+
+  /// `takeWhole` has found a reply.
+  @inline(__always)
+  mutating func beginWhole() { beginMessage(.reply) }
 
   private mutating func beginElement() throws(Malformed) {
     if type == UInt8(ascii: ">") {
@@ -514,7 +519,7 @@ struct ReplyParser: ~Copyable {
 /// The beginnings of response maps: `"response_type": …, "response_value":`.
 ///
 /// The head of a CBOR text shorter than 24 bytes is 0x60 + its length, which is a letter: m is 13, n is 14.
-private enum ResponseHead {
+enum ResponseHead {
   static let simpleString: StaticString = "mresponse_typemsimple_stringnresponse_value"
   static let error: StaticString = "mresponse_typeeerrornresponse_value"
   static let integer: StaticString = "mresponse_typegintegernresponse_value"
