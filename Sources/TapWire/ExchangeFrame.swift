@@ -71,18 +71,31 @@ public struct ExchangeFrame {
     // The heads in one go: 37 bytes at most.
     let tail = output.buffer.unusedTail.assumingMemoryBound(to: UInt8.self)
     var written = storeCBORHead(.byteString, UInt64(content), at: tail)
-    written &+= storeCBORHead(.array, UInt64(8 + trailing), at: tail + written)
-    written &+= storeCBORHead(.unsigned, FrameKind.exchange.rawValue, at: tail + written)
+    tail[written] = CBORMajor.array.rawValue | UInt8(8 + trailing)
+    tail[written &+ 1] = UInt8(FrameKind.exchange.rawValue)
+    written &+= 2
     written &+= storeCBORHead(.unsigned, flow, at: tail + written)
     written &+= storeCBORHead(.unsigned, start, at: tail + written)
-    if let end {
-      written &+= storeCBORHead(.unsigned, end, at: tail + written)
-    } else {
-      tail[written] = 0xf6
-      written &+= 1
-    }
+    written &+= storeOptional(end, at: tail + written)
     written &+= storeCBORHead(.textString, UInt64(protocolName.count), at: tail + written)
+    guard content < Output.flushThresholdBytes else {
+      output.buffer.useTail(written)
+      return appendLarge(trailing, to: &output)
+    }
+    written &+= store(protocolName, at: tail + written)
+    written &+= store(request, at: tail + written)
+    written &+= store(response, at: tail + written)
+    written &+= store(flags, at: tail + written)
+    if trailing > 0 { written &+= storeOptional(firstByte, at: tail + written) }
+    if trailing > 1 { written &+= storeOptional(process, at: tail + written) }
     output.buffer.useTail(written)
+    output.endRecord()
+  }
+
+  /// What follows the heads, for maps that the output would have to grow for.
+  @usableFromInline
+  @inline(never)
+  func appendLarge(_ trailing: Int, to output: inout Output) {
     output.buffer.append(protocolName)
     output.appendMap(request)
     output.appendMap(response)
@@ -90,6 +103,27 @@ public struct ExchangeFrame {
     if trailing > 0 { output.buffer.appendOptional(firstByte) }
     if trailing > 1 { output.buffer.appendOptional(process) }
     output.endRecord()
+  }
+
+  /// Copies a part, or a null for none, and returns its length. There is room for it: the whole length was reserved.
+  @inlinable
+  @inline(__always)
+  func store(_ part: UnsafeRawBufferPointer?, at target: UnsafeMutablePointer<UInt8>) -> Int {
+    guard let part else {
+      target[0] = 0xf6
+      return 1
+    }
+    guard let start = part.baseAddress else { return 0 }
+    UnsafeMutableRawPointer(target).copyMemory(from: start, byteCount: part.count)
+    return part.count
+  }
+
+  @inlinable
+  @inline(__always)
+  func storeOptional(_ value: UInt64?, at target: UnsafeMutablePointer<UInt8>) -> Int {
+    if let value { return storeCBORHead(.unsigned, value, at: target) }
+    target[0] = 0xf6
+    return 1
   }
 }
 

@@ -35,11 +35,12 @@ extension CommandParser {
       }
       let head = storeHead(.textString, UInt64(truncatingIfNeeded: length), at: out + written)
       let target = out + written + head
+      let isText: Bool
       if index == 0 {
-        copyUpper(base + read, length, to: target)
-        taken = CommandName(UnsafeRawBufferPointer(start: target, count: length))
+        isText = copyName(base + read, length, to: target, readableBytes: end &- read, name: &taken)
+      } else {
+        isText = copyChecking(base + read, length, to: target, readableBytes: end &- read)
       }
-      let isText = index == 0 ? isASCII(target, length) : copyChecking(base + read, length, to: target)
       if !isText, !isValidUTF8(UnsafeRawBufferPointer(start: target, count: length)) {
         // The same head, of a byte string.
         let first = (out + written).load(as: UInt8.self)
@@ -65,6 +66,26 @@ extension CommandParser {
 /// A number of at most five digits and CRLF; nil where something else stands there, or not enough.
 @inline(__always)
 func shortNumber(_ base: UnsafeRawPointer, _ position: inout Int, _ end: Int) -> Int? {
+  if end &- position >= 4 {
+    // One or two digits and CRLF, which is nearly always.
+    let word = UInt32(littleEndian: base.loadUnaligned(fromByteOffset: position, as: UInt32.self))
+    let first = (word & 0xff) &- 0x30
+    guard first <= 9 else { return nil }
+    if word >> 8 & 0xffff == 0x0a0d {
+      position &+= 3
+      return Int(first)
+    }
+    let second = (word >> 8 & 0xff) &- 0x30
+    if second <= 9, word >> 16 == 0x0a0d {
+      position &+= 4
+      return Int(first &* 10 &+ second)
+    }
+  }
+  return longerNumber(base, &position, end)
+}
+
+@inline(never)
+private func longerNumber(_ base: UnsafeRawPointer, _ position: inout Int, _ end: Int) -> Int? {
   var value = 0
   var read = position
   let limit = min(end, position &+ 5)
@@ -102,9 +123,14 @@ func storeHead(_ major: CBORMajor, _ argument: UInt64, at target: UnsafeMutableR
 }
 
 /// Copies bytes, and tells whether all of them are ASCII.
+///
+/// Short ones go word by word: up to 7 bytes more are read, if so many are readable, and written, where the caller has
+/// room and writes again.
 @inline(__always)
-func copyChecking(_ source: UnsafeRawPointer, _ length: Int, to target: UnsafeMutableRawPointer) -> Bool {
-  if length > 64 {
+func copyChecking(
+  _ source: UnsafeRawPointer, _ length: Int, to target: UnsafeMutableRawPointer, readableBytes: Int
+) -> Bool {
+  guard length <= 64, readableBytes >= (length &+ 7) & ~7 else {
     memcpy(target, source, length)
     return isASCII(target, length)
   }
@@ -116,13 +142,40 @@ func copyChecking(_ source: UnsafeRawPointer, _ length: Int, to target: UnsafeMu
     target.storeBytes(of: word, toByteOffset: done, as: UInt64.self)
     done &+= 8
   }
-  while done < length {
-    let byte = source.load(fromByteOffset: done, as: UInt8.self)
-    seen |= UInt64(byte)
-    target.storeBytes(of: byte, toByteOffset: done, as: UInt8.self)
-    done &+= 1
+  if done < length {
+    let word = source.loadUnaligned(fromByteOffset: done, as: UInt64.self)
+    seen |= word & ((1 &<< UInt64((length &- done) &* 8)) &- 1)
+    target.storeBytes(of: word, toByteOffset: done, as: UInt64.self)
   }
   return seen & 0x8080_8080_8080_8080 == 0
+}
+
+/// Copies a command's name in upper case; tells whether it is ASCII.
+@inline(__always)
+private func copyName(
+  _ source: UnsafeRawPointer, _ length: Int, to target: UnsafeMutableRawPointer, readableBytes: Int,
+  name: inout CommandName
+) -> Bool {
+  guard length <= 8, readableBytes >= 8, length > 0 else {
+    copyUpper(source, length, to: target)
+    name = CommandName(UnsafeRawBufferPointer(start: target, count: length))
+    return isASCII(target, length)
+  }
+  let mask = UInt64.max &>> UInt64(64 &- length &* 8)
+  let word = UInt64(littleEndian: source.loadUnaligned(as: UInt64.self)) & mask
+  guard word & 0x8080_8080_8080_8080 == 0 else {
+    copyUpper(source, length, to: target)
+    name = CommandName(UnsafeRawBufferPointer(start: target, count: length))
+    return false
+  }
+  // In each byte the top bit is set where it is at least `a`, and where it is above `z`: lower case is one without the other.
+  let fromA = word &+ 0x1f1f_1f1f_1f1f_1f1f
+  let aboveZ = word &+ 0x0505_0505_0505_0505
+  let isLower = (fromA & ~aboveZ & 0x8080_8080_8080_8080) >> 2
+  let upper = word & ~isLower
+  target.storeBytes(of: upper.littleEndian, as: UInt64.self)
+  name = CommandName(low: upper, length: length)
+  return true
 }
 
 @inline(__always)
@@ -130,7 +183,6 @@ private func isASCII(_ bytes: UnsafeMutableRawPointer, _ length: Int) -> Bool {
   asciiPrefixBytes(UnsafeRawBufferPointer(start: bytes, count: length), from: 0) == length
 }
 
-@inline(__always)
 private func copyUpper(_ source: UnsafeRawPointer, _ length: Int, to target: UnsafeMutableRawPointer) {
   for index in 0..<length {
     let byte = source.load(fromByteOffset: index, as: UInt8.self)

@@ -238,6 +238,11 @@ struct CommandName: Hashable {
 
   init() {}
 
+  init(low: UInt64, length: Int) {
+    self.low = low
+    self.length = length
+  }
+
   init(_ text: StaticString) {
     self.init(UnsafeRawBufferPointer(start: text.utf8Start, count: text.utf8CodeUnitCount))
   }

@@ -39,7 +39,7 @@ extension ReplyParser {
     memcpy(out, head.utf8Start, headBytes)
     let stringHead = storeHead(.textString, UInt64(truncatingIfNeeded: length), at: out + headBytes)
     let target = out + headBytes + stringHead
-    if !copyChecking(base + read, length, to: target),
+    if !copyChecking(base + read, length, to: target, readableBytes: end &- read),
       !isValidUTF8(UnsafeRawBufferPointer(start: target, count: length))
     {
       let first = (out + headBytes).load(as: UInt8.self)
