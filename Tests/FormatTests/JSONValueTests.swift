@@ -59,10 +59,10 @@ import Testing
     ),
     // 10^38: the zeros of the lower groups must be there.
     (.tag(2, .bytes(hex("4b3b4ca85a86c47a098a224000000000"))), "\"1" + String(repeating: "0", count: 38) + "\""),
-    (.tag(2, .bytes([1] + Array(repeating: 0, count: 1024))), "\"0x1" + String(repeating: "0", count: 2048) + "\""),
+    (.tag(2, .bytes([1] + Array(repeating: 0, count: 2048))), "\"0x1" + String(repeating: "0", count: 4096) + "\""),
     (
-      .tag(3, .bytes(Array(repeating: 0xff, count: 1025))),
-      "\"-0x1" + String(repeating: "0", count: 2050) + "\""
+      .tag(3, .bytes(Array(repeating: 0xff, count: 2049))),
+      "\"-0x1" + String(repeating: "0", count: 4098) + "\""
     ),
   ]
 

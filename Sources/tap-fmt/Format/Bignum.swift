@@ -4,7 +4,7 @@ import TapWire
 /// An integer of any size as CBOR carries it: big-endian bytes, for negative ones those of `-1 - value`.
 struct Bignum {
   /// Conversion to decimal takes time by the square of the length; longer numbers are shown in hexadecimal.
-  static let maximumDecimalBytes = 1024
+  static let maximumDecimalBytes = 2048
 
   let bytes: UnsafeRawBufferPointer
   let isNegative: Bool
