@@ -33,6 +33,14 @@ import Testing
       messages(isVerbose: true, frames) == important + ["tap-capture: info: 3 programs", "info: end of the stream"])
   }
 
+  @Test func manyWarningsAreCounted() {
+    let frames = (1...50).map { [7, "tap-resp", "warning", 5, .text("flow \($0)"), [:]] as Item }
+    let shown = messages(frames)
+    #expect(shown.count == 21 && shown[19] == "tap-resp: warning: flow 20")
+    #expect(shown[20] == "warning: 30 more warnings; --verbose shows all")
+    #expect(messages(isVerbose: true, frames).count == 51)
+  }
+
   @Test func gapsAreAddedUp() {
     let frames: [Item] = [
       [4, 1, 0, 5, 0, 100, "ring_full"], [4, 1, 1, 5, 0, 7, "fault"], [4, 2, 0, 5, 0, 23, "ring_full"],

@@ -9,12 +9,15 @@ struct Losses: ~Copyable {
   private static let otherReason = GapFrame.Reason(rawValue: "other")
   /// Characters of a message that are shown.
   private static let maximumMessageCharacters = 1000
+  /// Warnings of one stream that are shown; a stage may have one for each of thousands of flows.
+  private static let maximumWarnings = 20
 
   private let program: String
   private let isVerbose: Bool
   private let report: (String) -> Void
   private var gaps: UInt64 = 0
   private var bytesByReason: [(reason: GapFrame.Reason, bytes: UInt64)] = []
+  private var warnings: UInt64 = 0
   /// The loop of this stage has said that the stream is cut: the end frame it makes needs no further word.
   private var cutIsSaid = false
 
@@ -48,12 +51,19 @@ struct Losses: ~Copyable {
     // Malformed input is reported by the loop itself, with its remedy.
     if isOwn, notice.severity == .error { return }
     guard isVerbose || notice.severity != .info else { return }
+    if notice.severity == .warning {
+      warnings += 1
+      guard isVerbose || warnings <= Losses.maximumWarnings else { return }
+    }
     let stage = isOwn ? "" : "\(notice.stage): "
     say("\(stage)\(notice.severity.rawValue): \(notice.text)", notice.counters)
   }
 
   /// The scope is over: says what is missing in it. `forgotten` counts descriptions that found no room.
   mutating func end(_ end: EndFrame, forgotten: UInt64) {
+    if !isVerbose, warnings > Losses.maximumWarnings {
+      say("warning: \(warnings - UInt64(Losses.maximumWarnings)) more warnings; --verbose shows all", [])
+    }
     if gaps > 0 {
       let total = bytesByReason.reduce(UInt64(0)) { sum, gap in
         let (next, overflow) = sum.addingReportingOverflow(gap.bytes)
@@ -70,6 +80,7 @@ struct Losses: ~Copyable {
     if !end.isComplete, !cutIsSaid { say("warning: the stream is incomplete: it was cut short before its end", []) }
     if isVerbose { say("info: end of the stream", end.totals) }
     gaps = 0
+    warnings = 0
     bytesByReason = []
     cutIsSaid = false
   }
