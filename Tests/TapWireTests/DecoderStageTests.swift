@@ -21,14 +21,14 @@ import Testing
       return first == UInt8(ascii: "!") ? .claim : first == UInt8(ascii: "?") ? .reject : .undecided
     }
 
-    func update(_ flow: FlowFrame) { log.entries.append("\(id) is \(flow.role)") }
-    func receive(_ data: DataFrame, into output: inout Output) {
+    override func update(_ flow: FlowFrame) { log.entries.append("\(id) is \(flow.role)") }
+    override func receive(_ data: DataFrame, into output: inout Output) {
       log.entries.append("\(id) \(data.direction)@\(data.offset) \(String(decoding: data.bytes, as: UTF8.self))")
     }
-    func lose(_ gap: GapFrame, into output: inout Output) {
+    override func lose(_ gap: GapFrame, into output: inout Output) {
       log.entries.append("\(id) \(gap.direction)@\(gap.offset) lost \(gap.length) \(gap.reason.rawValue)")
     }
-    func close(at time: UInt64?, into output: inout Output) {
+    override func close(at time: UInt64?, into output: inout Output) {
       log.entries.append("\(id) closed at \(time.map { "\($0)" } ?? "the end")")
     }
   }
