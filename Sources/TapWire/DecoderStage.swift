@@ -16,6 +16,8 @@ public enum Verdict: Sendable {
 public struct FlowEvidence {
   /// The flow's description; nil where no flow frame came.
   public let flow: FlowFrame?
+  /// Whether both directions begin with the connection's first byte.
+  public let isFromBeginning: Bool
   public let sent: UnsafeRawBufferPointer
   public let received: UnsafeRawBufferPointer
 }
@@ -136,10 +138,18 @@ public struct DecoderStage: Stage, ~Copyable {
   private mutating func decide(
     _ state: FlowState, _ undecided: UndecidedFlow, id: UInt64, into output: inout Output
   ) {
-    var verdict = judge(undecided.evidence(of: state.flow))
+    let evidence = undecided.evidence(of: state.flow)
+    let verdict = judge(evidence)
+    if verdict != .undecided { return settle(state, undecided, as: verdict, id: id, into: &output) }
     let isFull = undecided.held.count > UndecidedFlow.maximumHeldBytes || heldBytes > Self.maximumHeldBytes
-    if verdict == .undecided, isFull { verdict = .reject }
-    if verdict != .undecided { settle(state, undecided, as: verdict, id: id, into: &output) }
+    guard isFull || undecided.isPassing else { return }
+    // Two sides that began with so much that says nothing are of another protocol. In the middle of a large value there is
+    // nothing to know yet; and where one side is silent its bytes may be lost, which is told only with the next that are not.
+    let hasBothSides = !evidence.sent.isEmpty && !evidence.received.isEmpty
+    if evidence.isFromBeginning, hasBothSides { return settle(state, undecided, as: .reject, id: id, into: &output) }
+    undecided.forEachHeldFrame { output.forward($0) }
+    heldBytes -= undecided.held.count
+    undecided.pass()
   }
 
   private mutating func settle(

@@ -93,16 +93,30 @@ final class FlowState {
 final class UndecidedFlow {
   /// What a decoder may look at, per direction.
   static let evidenceBytes = 1024
-  /// Held back per flow; a flow that is still undecided beyond it is released.
+  /// Held back per flow; beyond it the frames pass.
   static let maximumHeldBytes = 64 << 10
 
   /// Whole frames, one after the other.
   private(set) var held = ByteBuffer(capacityBytes: 256)
   private var sent = ByteBuffer(capacityBytes: 64)
   private var received = ByteBuffer(capacityBytes: 64)
+  /// Whether bytes are missing in front of the evidence.
+  private var hasLoss = false
+  /// Set once more was held than may be: frames pass, each is looked at by itself, and a claim begins with the last one.
+  private(set) var isPassing = false
 
   func evidence(of flow: FlowFrame?) -> FlowEvidence {
-    FlowEvidence(flow: flow, sent: sent.bytes, received: received.bytes)
+    FlowEvidence(
+      flow: flow, isFromBeginning: flow?.isPreexisting == false && !hasLoss, sent: sent.bytes, received: received.bytes)
+  }
+
+  /// The frames that were held are on their way.
+  func pass() {
+    held.removeAll()
+    sent.removeAll()
+    received.removeAll()
+    hasLoss = true
+    isPassing = true
   }
 
   func hold(_ frame: Frame, data: DataFrame) {
@@ -118,6 +132,7 @@ final class UndecidedFlow {
     held.append(frame.encoded)
     // What stood before the gap was not enough; what stands behind it is no continuation. Judge that by itself.
     if gap.direction == .sent { sent.removeAll() } else { received.removeAll() }
+    hasLoss = true
   }
 
   private static func keep(_ bytes: UnsafeRawBufferPointer, in evidence: inout ByteBuffer) {

@@ -4,7 +4,7 @@ import TapWire
 package enum RedisEvidence {
   /// Judges the first bytes of a flow, by both directions where one is not enough.
   package static func judge(_ evidence: FlowEvidence) -> Verdict {
-    let isWhole = evidence.flow?.isPreexisting == false
+    let isWhole = evidence.isFromBeginning
     switch evidence.flow?.role ?? .unknown {
     case .client: return judge(requests: evidence.sent, replies: evidence.received, isWhole: isWhole)
     case .server: return judge(requests: evidence.received, replies: evidence.sent, isWhole: isWhole)
@@ -22,7 +22,7 @@ package enum RedisEvidence {
     case .client: return .sent
     case .server: return .received
     case .unknown:
-      let isWhole = evidence.flow?.isPreexisting == false
+      let isWhole = evidence.isFromBeginning
       return judge(requests: evidence.sent, replies: evidence.received, isWhole: isWhole) == .claim ? .sent : .received
     }
   }

@@ -49,7 +49,7 @@ package final class RedisFlow: FlowDecoder {
     self.id = id
     self.context = context
     requestDirection = RedisEvidence.requestDirection(evidence)
-    isVouched = evidence.flow?.isPreexisting == false
+    isVouched = evidence.isFromBeginning
     wasUnvouched = !isVouched
     if !isVouched {
       commandSearch = BoundarySearch()
