@@ -53,7 +53,11 @@ package enum RedisEvidence {
     guard isLetter(first) || first == 0x20 || first == 0x22 || first == 0x27 else { return .reject }
     guard let line = firstLine(requests) else { return .undecided }
     guard isKnownInline(line) else { return .reject }
-    return holdsAnyReply(replies, to: line) ? .claim : .undecided
+    if holdsAnyReply(replies, to: line) { return .claim }
+    // POP3 has AUTH as well, with the same answer: the command behind it tells.
+    let next = behindFirstLine(requests)
+    guard name(of: line) == "AUTH", !next.isEmpty else { return .undecided }
+    return judgeBeginning(requests: next, replies: behindFirstLine(replies))
   }
 
   /// `*N\r\n$L\r\n` and something behind it that fits: no other protocol begins like this.
@@ -117,6 +121,10 @@ package enum RedisEvidence {
   private static func firstLine(_ bytes: UnsafeRawBufferPointer) -> String? {
     guard let end = bytes.firstIndex(of: 0x0a) else { return nil }
     return String(decoding: bytes[..<end].filter { $0 != 0x0d }, as: UTF8.self)
+  }
+
+  private static func behindFirstLine(_ bytes: UnsafeRawBufferPointer) -> UnsafeRawBufferPointer {
+    UnsafeRawBufferPointer(rebasing: bytes.drop { $0 != 0x0a }.dropFirst())
   }
 
   /// Whether `test` holds for what begins at the start or behind a line's end.
