@@ -100,6 +100,7 @@ public struct ByteBuffer: ~Copyable {
   }
 
   @inlinable
+  @inline(__always)
   public mutating func append(_ source: StaticString) {
     append(UnsafeRawBufferPointer(start: source.utf8Start, count: source.utf8CodeUnitCount))
   }

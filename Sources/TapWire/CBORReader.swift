@@ -137,6 +137,7 @@ public struct CBORReader {
 
   /// The payload of a string whose head has just been read.
   @inlinable
+  @inline(__always)
   public mutating func readPayload(of head: CBORHead) throws(WireError) -> UnsafeRawBufferPointer {
     try readPayload(of: head, from: position)
   }
@@ -183,10 +184,12 @@ public struct CBORReader {
 
   /// An array's element count. Each element takes at least a byte, so a count beyond the bytes left is an error.
   @inlinable
+  @inline(__always)
   public mutating func readArrayHead() throws(WireError) -> Int { try readCount(.array, "an array", bytesEach: 1) }
 
   /// A map's pair count.
   @inlinable
+  @inline(__always)
   public mutating func readMapHead() throws(WireError) -> Int { try readCount(.map, "a map", bytesEach: 2) }
 
   @inlinable
@@ -219,8 +222,9 @@ public struct CBORReader {
     for _ in 0..<items {
       let start = position
       let head = try readHead()
-      if head.isBreak { throw unexpected(head, "a data item", at: start) }
-      if head.isIndefinite { throw indefiniteLength(at: start) }
+      if head.isIndefinite {
+        throw head.isBreak ? unexpected(head, "a data item", at: start) : indefiniteLength(at: start)
+      }
       switch head.major {
       case .unsigned, .negative: break
       case .byteString, .textString: try skipPayload(of: head, from: start)

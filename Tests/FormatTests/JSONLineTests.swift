@@ -148,6 +148,20 @@ import Testing
     #expect(line { $0.exchange(request: request, response: response) }.contains(expected))
   }
 
+  /// The names of the exchange before are remembered: what only begins like them must be looked at again.
+  @Test func namesOfExchangesInTurn() {
+    let turns: [(Item, Item, Bool)] = [
+      (["a": 1], ["b": 2], true), (["a": 3], ["b": 4], true), (["a": 1], ["a": 2], false), (["a": 1], ["b": 2], true),
+      (["a": 1, "b": 2], nil, true), (nil, ["a": 1, "b": 2], true), (["a": 1], ["b": 2, "a": 3], false),
+      (["a": 1], [:], true), (["a": 1], nil, true), ([:], ["a": 1], true), ([.bytes([0x61]): 1], ["b": 2], true),
+      (["a": 1, "time": 2], nil, false), (["a": 1], ["time": 2], false), ([:], [:], true), (nil, nil, true),
+    ]
+    var stream = Stream()
+    for turn in turns + turns.reversed() { stream.exchange(request: turn.0, response: turn.1) }
+    let areNested = Formatted(stream.ended).lines.map { $0.contains("\"request\":") }
+    #expect(areNested == (turns + turns.reversed()).map { !$0.2 })
+  }
+
   @Test(arguments: [
     "time", "protocol", "direction", "latency", "latency_ns", "first_byte_ns", "client", "server", "local", "remote",
     "process", "flags", "request", "response",

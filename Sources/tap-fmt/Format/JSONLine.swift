@@ -5,6 +5,10 @@ import TapWire
 struct JSONLine: ~Copyable {
   private var shapes = MapShapes()
   private var names = KeySet()
+  /// The names of the last exchange that was spliced, encoded one after the other: most exchanges of a stream have the same.
+  private var splicedNames = ByteBuffer(capacityBytes: 256)
+  private var splicedRequestNames: Int?
+  private var splicedResponseNames: Int?
 
   mutating func append(
     _ exchange: ExchangeFrame, within frame: Frame, flow: DescribedFlow?, process: DescribedProcess?,
@@ -43,21 +47,64 @@ struct JSONLine: ~Copyable {
 
   /// Whether the members of request and response can stand beside ours: all names are strings, and no two are the same.
   private mutating func canSplice(_ exchange: ExchangeFrame, within frame: Frame) throws(WireError) -> Bool {
+    if try hasSplicedNames(exchange) { return true }
     names.removeAll(within: frame.encoded)
-    if let request = exchange.request, !(try addNames(of: request)) { return false }
-    if let response = exchange.response, !(try addNames(of: response)) { return false }
+    splicedNames.removeAll()
+    // A stranger's names are not worth the memory.
+    splicedNames.shrink(toCapacityBytes: 4096)
+    splicedRequestNames = nil
+    splicedResponseNames = nil
+    if let request = exchange.request {
+      guard let count = try addNames(of: request) else { return false }
+      splicedRequestNames = count
+    }
+    if let response = exchange.response {
+      guard let count = try addNames(of: response) else { return false }
+      splicedResponseNames = count
+    }
     return true
   }
 
-  private mutating func addNames(of map: UnsafeRawBufferPointer) throws(WireError) -> Bool {
+  /// Whether the names are those of the last exchange that was spliced, in the same places.
+  private func hasSplicedNames(_ exchange: ExchangeFrame) throws(WireError) -> Bool {
+    guard !splicedNames.isEmpty else { return false }
+    var position = 0
+    guard try matches(exchange.request, splicedRequestNames, &position) else { return false }
+    guard try matches(exchange.response, splicedResponseNames, &position) else { return false }
+    return position == splicedNames.count
+  }
+
+  private func matches(
+    _ map: UnsafeRawBufferPointer?, _ count: Int?, _ position: inout Int
+  ) throws(WireError) -> Bool {
+    guard let map else { return count == nil }
     var reader = CBORReader(map, streamOffset: 0)
-    for _ in 0..<(try reader.readMapHead()) {
-      let item = reader.rest
-      guard let name = stringKey(item), !isReserved(name), names.insert(name, at: item) else { return false }
-      _ = try reader.readItem()
+    guard let count, try reader.readMapHead() == count else { return false }
+    for _ in 0..<count {
+      let name = try reader.readItem()
+      guard splicedNames.count &- position >= name.count,
+        equal(name, UnsafeRawBufferPointer(rebasing: splicedNames.bytes[position..<position &+ name.count]))
+      else { return false }
+      position &+= name.count
       _ = try reader.readItem()
     }
     return true
+  }
+
+  /// Adds the names of a map and returns how many they are; nil if one of them cannot stand beside the others.
+  private mutating func addNames(of map: UnsafeRawBufferPointer) throws(WireError) -> Int? {
+    var reader = CBORReader(map, streamOffset: 0)
+    let count = try reader.readMapHead()
+    for _ in 0..<count {
+      let item = reader.rest
+      guard let name = stringKey(item), !isReserved(name), names.insert(name, at: item) else {
+        splicedNames.removeAll()
+        return nil
+      }
+      splicedNames.append(try reader.readItem())
+      _ = try reader.readItem()
+    }
+    return count
   }
 
   private mutating func appendMembers(

@@ -5,7 +5,21 @@ extension TextSink where Self: ~Copyable {
   /// Writes `bytes` as a JSON string, or as `{"base64":"…"}` where they are not well-formed UTF-8.
   ///
   /// The content decides, not the type that the writer chose on the wire: nothing from there is trusted to be UTF-8.
+  @inline(__always)
   mutating func appendJSONString(_ bytes: UnsafeRawBufferPointer) {
+    // Most strings are short ASCII that needs no escape: they are looked at once, while they are copied.
+    var isCopied = false
+    if bytes.count <= copiedStringBytes {
+      write(upTo: bytes.count &+ 2) { target in
+        isCopied = copyPlainASCII(bytes, betweenQuotesAt: target)
+        return isCopied ? bytes.count &+ 2 : 0
+      }
+    }
+    if !isCopied { appendAnyJSONString(bytes) }
+  }
+
+  @inline(never)
+  private mutating func appendAnyJSONString(_ bytes: UnsafeRawBufferPointer) {
     guard isValidUTF8(bytes) else {
       append("{\"base64\":\"")
       appendBase64(bytes)
@@ -42,10 +56,51 @@ extension TextSink where Self: ~Copyable {
   }
 }
 
+/// Longer strings are validated and escaped in two passes, which costs them little.
+private let copiedStringBytes = 4096
 /// What is escaped before the sink may write: its sixfold fits the output's buffer.
 private let escapedPartBytes = 16 << 10
 /// A multiple of 3, so that padding stands at the end only.
 private let base64PartBytes = 48 << 10
+
+/// Copies `source` with quotation marks around it if it is ASCII that needs no escape; otherwise returns false.
+@inline(__always)
+private func copyPlainASCII(
+  _ source: UnsafeRawBufferPointer, betweenQuotesAt target: UnsafeMutableBufferPointer<UInt8>
+) -> Bool {
+  guard let quoted = UnsafeMutableRawPointer(target.baseAddress) else { return false }
+  let count = source.count
+  quoted.storeBytes(of: UInt8(ascii: "\""), as: UInt8.self)
+  quoted.storeBytes(of: UInt8(ascii: "\""), toByteOffset: count &+ 1, as: UInt8.self)
+  guard let from = source.baseAddress, count > 0 else { return true }
+  let to = quoted + 1
+  // The last step of each size overlaps what is copied already, so that no loop over single bytes is needed.
+  if count >= 8 {
+    var position = 0
+    while position < count {
+      let step = min(position, count &- 8)
+      let word = from.loadUnaligned(fromByteOffset: step, as: UInt64.self)
+      to.storeBytes(of: word, toByteOffset: step, as: UInt64.self)
+      if bytesToEscape(word) | (word & 0x8080_8080_8080_8080) != 0 { return false }
+      position &+= 8
+    }
+    return true
+  }
+  if count >= 4 {
+    let first = from.loadUnaligned(as: UInt32.self)
+    let last = from.loadUnaligned(fromByteOffset: count &- 4, as: UInt32.self)
+    to.storeBytes(of: first, as: UInt32.self)
+    to.storeBytes(of: last, toByteOffset: count &- 4, as: UInt32.self)
+    let word = UInt64(first) | UInt64(last) &<< 32
+    return bytesToEscape(word) | (word & 0x8080_8080_8080_8080) == 0
+  }
+  for index in 0..<count {
+    let byte = from.load(fromByteOffset: index, as: UInt8.self)
+    to.storeBytes(of: byte, toByteOffset: index, as: UInt8.self)
+    if byte < 0x20 || byte >= 0x80 || byte == UInt8(ascii: "\"") || byte == UInt8(ascii: "\\") { return false }
+  }
+  return true
+}
 
 /// Escapes `source` and returns the bytes written; `target` holds at least 6 for each and 8 more.
 private func escapeJSON(_ source: UnsafeRawBufferPointer, into target: UnsafeMutableBufferPointer<UInt8>) -> Int {
