@@ -53,17 +53,22 @@ public struct DecoderStage: Stage, ~Copyable {
 
   deinit { for id in flows.keys { flows[id]?.release() } }
 
+  /// All flows of a scope have ended: what the decoder has to say of them together.
+  public typealias Finish = (inout Output) -> Void
+
   private let judge: Judge
   private let claim: Claim
+  private let finish: Finish
   private var flows = FlowTable<Unmanaged<FlowState>>()
   private var heldBytes = 0
 
   /// Frames held back in all; beyond it the flow that wants more is released.
   static let maximumHeldBytes = 8 << 20
 
-  public init(judge: @escaping Judge, claim: @escaping Claim) {
+  public init(judge: @escaping Judge, claim: @escaping Claim, finish: @escaping Finish = { _ in }) {
     self.judge = judge
     self.claim = claim
+    self.finish = finish
   }
 
   public mutating func receive(_ frame: Frame, into output: inout Output) throws(WireError) {
@@ -81,6 +86,7 @@ public struct DecoderStage: Stage, ~Copyable {
   public mutating func endScope(into output: inout Output) {
     for id in flows.keys.sorted() { end(id, at: nil, into: &output) }
     flows.removeAll()
+    finish(&output)
   }
 
   private mutating func end(_ id: UInt64, at time: UInt64?, into output: inout Output) {

@@ -24,7 +24,8 @@ struct TapResp: ParsableCommand {
     let context = RedisContext()
     var stage = DecoderStage(
       judge: RedisEvidence.judge,
-      claim: { id, evidence in RedisFlow(id: id, evidence: evidence, context: context) })
+      claim: { id, evidence in RedisFlow(id: id, evidence: evidence, context: context) },
+      finish: context.finish)
     var loop = StageLoop(program: "tap-resp")
     throw ExitCode(loop.run(&stage).rawValue)
   }

@@ -5,6 +5,8 @@ package final class RedisContext {
   /// Bytes that all flows hold.
   @exclusivity(unchecked) private(set) var heldBytes = 0
   private var flows: [UInt64: Unowned] = [:]
+  private var skippedBytes: UInt64 = 0
+  private var skippedFlows: UInt64 = 0
   @exclusivity(unchecked) private var flags = ByteBuffer(capacityBytes: 128)
   @exclusivity(unchecked) private var joined = ByteBuffer(capacityBytes: 16)
   private let noFlags: ByteBuffer
@@ -22,6 +24,26 @@ package final class RedisContext {
   func remove(_ flow: RedisFlow) {
     flows[flow.id] = nil
     heldBytes -= flow.heldBytes
+  }
+
+  /// A flow ends of which so many bytes were no part of any exchange.
+  func noteSkipped(_ bytes: UInt64) {
+    guard bytes > 0 else { return }
+    skippedBytes += bytes
+    skippedFlows += 1
+  }
+
+  /// The scope ends: says once what could not be decoded, however many flows it was.
+  package func finish(into output: inout Output) {
+    guard skippedBytes > 0 else { return }
+    NoticeFrame(
+      stage: "tap-resp", severity: .warning, time: 0,
+      text: "\(skippedBytes) bytes of Redis flows could not be decoded: they stand behind a loss, or are no RESP",
+      counters: [("skipped_bytes", skippedBytes), ("flows", skippedFlows)]
+    ).append(to: &output.buffer)
+    output.endRecord()
+    skippedBytes = 0
+    skippedFlows = 0
   }
 
   @inline(__always)

@@ -90,8 +90,9 @@ package enum RedisEvidence {
   private static func holdsAnyReply(_ replies: UnsafeRawBufferPointer, to line: String) -> Bool {
     guard let first = replies.first, Boundary.replies(replies, at: 0) == .holds else { return false }
     if first == UInt8(ascii: "+") || first == UInt8(ascii: "-") {
-      // POP3 answers its commands with +OK and -ERR.
-      return !["QUIT", "AUTH"].contains(name(of: line))
+      // POP3 has these commands too, and answers with +OK and -ERR; but its server speaks first, and with a text.
+      guard ["QUIT", "AUTH"].contains(name(of: line)) else { return true }
+      return startsWith(replies, "+OK\r\n") || startsWith(replies, "-WRONGPASS ") || startsWith(replies, "-NOAUTH ")
     }
     return isReplyType(first)
   }

@@ -224,14 +224,7 @@ package final class RedisFlow: FlowDecoder {
 
   package override func close(at time: UInt64?, into output: inout Output) {
     if !isReplica { finishAll(at: max(lastTime, time ?? 0), into: &output) }
-    if skippedBytes > 0 {
-      NoticeFrame(
-        stage: "tap-resp", severity: .warning, time: lastTime,
-        text: "bytes of flow \(id) could not be decoded: they stand behind a loss, or are no RESP",
-        counters: [("flow", id), ("skipped_bytes", skippedBytes)]
-      ).append(to: &output.buffer)
-      output.endRecord()
-    }
+    context.noteSkipped(skippedBytes)
     context.remove(self)
   }
 
