@@ -49,7 +49,7 @@ need() {
 
 # Under sudo the checkout stays the calling user's: what builds in it runs as that user, with that user's swift.
 as_user() {
-  if [ "$(id -u)" = 0 ] && [ -n "${SUDO_USER-}" ] && [ "$SUDO_USER" != root ]; then
+  if [ "$(id -u)" = 0 ] && [ -n "${SUDO_USER-}" ] && [ "$(stat -c %U "$root")" = "$SUDO_USER" ]; then
     runuser -u "$SUDO_USER" -- env HOME="$(getent passwd "$SUDO_USER" | cut -d: -f6)" PATH="$PATH" "$@"
   else
     "$@"
@@ -76,12 +76,24 @@ build() {
   run_swift .build/build.log build -c release --static-swift-stdlib
 }
 
+# Build commands run again when the environment changes, and every terminal has another: swift gets what a build needs.
+clean_swift() {
+  local name kept=()
+  for name in $(compgen -e); do
+    case $name in
+      PATH | USER | LANG | LC_* | TMPDIR | XDG_CACHE_HOME | *_proxy | *_PROXY | SSL_* | GIT_SSL_* | CURL_CA_BUNDLE)
+        kept+=("$name=${!name}") ;;
+    esac
+  done
+  as_user bash -c 'exec env -i HOME="$HOME" "$@"' bash "${kept[@]}" swift "$@"
+}
+
 # run_swift LOG ARG…: swift with its output in LOG, shown when it fails.
 run_swift() {
   local log=$1 warned
   shift
   rm -f "$log"
-  if ! as_user swift "$@" >"$log" 2>&1 </dev/null; then
+  if ! clean_swift "$@" >"$log" 2>&1 </dev/null; then
     tail -n 60 "$log" >&2
     fail "swift $1 failed; the whole log is $log" "" 1
   fi

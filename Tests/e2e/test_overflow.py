@@ -1,5 +1,6 @@
 # A ring that overflows: what is missing is counted to the byte, every exchange that it touched is marked, no pair is wrong.
 
+import contextlib
 import signal
 import threading
 import time
@@ -16,18 +17,41 @@ from harness.servers import info
 
 pytestmark = pytest.mark.live
 
-CONNECTIONS, PIPELINE, VALUE_BYTES, ROUNDS = 50, 16, 65536, 6
+CONNECTIONS, PIPELINE = 50, 16
+# A flood that overflows the ring; then, each after silence, a round that shows where values begin again, and one that
+# must be beyond doubt.
+ROUNDS = [("flood", 65536), ("search", 1000), ("certain", 1000)] * 3
 
 
-def talk(conversation, number):
+def talk(conversation, number, round, value_bytes):
     """SET and GET in turn, each key once: a reply names the command that it belongs to."""
-    for round in range(ROUNDS):
-        commands = []
-        for index in range(PIPELINE // 2):
-            key = b"key:%d:%d:%d" % (number, round, index)
-            commands += [("SET", key, value_for(key, VALUE_BYTES)), ("GET", key)]
-        for (name, key, *value), reply in zip(commands, conversation.exchange(commands)):
-            assert reply == (Simple(b"OK") if name == "SET" else value_for(key, VALUE_BYTES))
+    commands = []
+    for index in range(PIPELINE // 2):
+        key = b"key:%d:%d:%d" % (number, round, index)
+        commands += [("SET", key, value_for(key, value_bytes)), ("GET", key)]
+    for (name, key, *value), reply in zip(commands, conversation.exchange(commands)):
+        assert reply == (Simple(b"OK") if name == "SET" else value_for(key, value_bytes))
+
+
+@contextlib.contextmanager
+def stalled(process):
+    """Stops the reader of the ring again and again, so that it overflows on any machine."""
+    done = threading.Event()
+
+    def stall():
+        while not done.is_set():
+            process.send_signal(signal.SIGSTOP)
+            time.sleep(0.1)
+            process.send_signal(signal.SIGCONT)
+            done.wait(0.05)
+
+    thread = threading.Thread(target=stall)
+    thread.start()
+    try:
+        yield
+    finally:
+        done.set()
+        thread.join()
 
 
 class Stream:
@@ -68,26 +92,16 @@ def touches(gaps, span):
 def test_an_overflowing_ring_is_accounted_for_to_the_byte(redis, capture, tmp_path):
     server = redis()
     recording = tmp_path / "recording.tap"
-    run = capture(["--port", server.port, "--buffer", "8M"], [["tee", str(recording)], RESP, JSON])
-    done = threading.Event()
-
-    def stall():
-        """Stops the reader of the ring again and again, so that it overflows on any machine."""
-        while not done.wait(0.15):
-            run.first.send_signal(signal.SIGSTOP)
-            time.sleep(0.1)
-            run.first.send_signal(signal.SIGCONT)
-
+    run = capture(["--port", server.port, "--buffer", "16M"], [["tee", str(recording)], RESP, JSON])
     with server.client() as admin:
         before = info(admin, "stats")
         conversations = [Conversation(server.client(receive_bytes=1 << 20)) for _ in range(CONNECTIONS)]
-        stalling = threading.Thread(target=stall)
-        stalling.start()
-        try:
-            run_in_threads([lambda c=c, n=n: talk(c, n) for n, c in enumerate(conversations)])
-        finally:
-            done.set()
-            stalling.join()
+        for round, (kind, value_bytes) in enumerate(ROUNDS):
+            load = [lambda c=c, n=n: talk(c, n, round, value_bytes) for n, c in enumerate(conversations)]
+            with stalled(run.first) if kind == "flood" else contextlib.nullcontext():
+                run_in_threads(load)
+            # Time to empty the ring after a flood; more than the silence after which pairs are certain again.
+            time.sleep(0.5 if kind == "flood" else 0.2)
         asked, answered = admin.sent_bytes, admin.consumed_bytes
         after = info(admin, "stats")
     for conversation in conversations:
@@ -127,37 +141,40 @@ def check_bytes(stream, conversations):
 
 
 def check_exchanges(stream, conversations, output):
-    """No wrong pair that is vouched for, no touched exchange without a mark, no untouched one lost."""
-    spans = {tuple(span.arguments[:2]): span for c in conversations for span in c.spans}
-    ports = {span_key: c.client.local_port for c in conversations for span_key in (tuple(s.arguments[:2]) for s in c.spans)}
+    """No wrong pair that is vouched for, no touched exchange without a mark, and certainty comes back after a loss."""
+    sent = {
+        tuple(span.arguments[:2]): (span, conversation.client.local_port)
+        for conversation in conversations
+        for span in conversation.spans
+    }
     flows = {side: flow for flow, side in stream.side.items()}
-    untouched_seen, marked = Counter(), 0
+    marked, certain = 0, Counter()
     for exchange in exchanges(output):
         if exchange["command"] not in ("SET", "GET"):
             continue
         flags = set(exchange.get("flags", []))
         marked += bool(flags)
-        role = "client" if exchange["direction"] == "egress" else "server"
-        key = exchange["args"][0]
-        if not isinstance(key, str) or (exchange["command"], key.encode()) not in spans:
+        key = exchange["args"][0].encode() if isinstance(exchange["args"][0], str) else None
+        if (exchange["command"], key) not in sent:
             assert flags, f"a key that nobody sent, and no mark: {str(exchange)[:500]}"
             continue
-        span = spans[exchange["command"], key.encode()]
-        port = ports[exchange["command"], key.encode()]
-        flow = flows[role, port]
+        span, port = sent[exchange["command"], key]
+        role = "client" if exchange["direction"] == "egress" else "server"
         request_direction = tapwire.SENT if role == "client" else tapwire.RECEIVED
-        is_touched = touches(stream.gaps[flow, request_direction], span.request) or touches(
-            stream.gaps[flow, 1 - request_direction], span.response
+        is_touched = touches(stream.gaps[flows[role, port], request_direction], span.request) or touches(
+            stream.gaps[flows[role, port], 1 - request_direction], span.response
         )
         if is_touched:
             assert flags, f"touched by a gap and not marked: {str(exchange)[:500]}"
-            continue
-        untouched_seen[role] += 1
-        if "unvouched" in flags:
-            continue
-        assert not flags, f"marked, although nothing of it is missing: {sorted(flags)}"
-        assert [as_bytes(word) for word in exchange["args"]] == list(span.arguments[1:])
-        expected = b"OK" if span.arguments[0] == "SET" else value_for(span.arguments[1], VALUE_BYTES)
-        assert as_bytes(exchange["response_value"]) == expected, f"a wrong pair: {key}"
+        elif flags & {"unvouched", "unanswered", "cut"}:
+            # Beside a loss, or more than the stage may hold; marked, so nobody is misled.
+            pass
+        else:
+            assert [as_bytes(word) for word in exchange["args"]] == list(span.arguments[1:])
+            expected = b"OK" if span.arguments[0] == "SET" else span.reply
+            assert as_bytes(exchange["response_value"]) == expected, f"a wrong pair: {key}"
+            certain[role, int(key.split(b":")[2])] += 1
     assert marked > 0
-    return untouched_seen
+    for round, (kind, _) in enumerate(ROUNDS):
+        if kind == "certain":
+            assert [certain[role, round] for role in ("client", "server")] == [CONNECTIONS * PIPELINE] * 2, certain

@@ -43,7 +43,7 @@ def workload(port):
 def test_live_and_replayed_outputs_are_the_same(redis, capture, tmp_path):
     server = redis()
     recording = tmp_path / "recording.tap"
-    live = capture(["--port", server.port], [["tee", str(recording)], COUNT, RESP, HTTP, COUNT, JSON])
+    live = capture(["--port", server.port, "--buffer", "64M"], [["tee", str(recording)], COUNT, RESP, HTTP, COUNT, JSON])
     workload(server.port)
     live.stop()
     with open(live.output, "rb") as file:

@@ -22,7 +22,7 @@ def benchmark(server, *options, stdin=None):
     )  # fmt: skip
 
 
-def check(run, statistics, stream):
+def check(run, statistics, stream, allowed=frozenset()):
     """Both sides show every command that the server ran, to the last one; nothing is missing, nothing is in doubt."""
     kinds = Counter(frame[0] for frame in tapwire.frames(stream))
     assert kinds[tapwire.GAP] == 0
@@ -30,28 +30,37 @@ def check(run, statistics, stream):
     statistics["INFO"] += 1  # it cannot count itself
     for direction in ("ingress", "egress"):
         assert counted(run.output, direction) == statistics, direction
-    in_doubt = [exchange for exchange in exchanges(run.output) if exchange.get("flags")]
+    in_doubt = [exchange for exchange in exchanges(run.output) if set(exchange.get("flags", [])) - allowed]
     assert not in_doubt, in_doubt[:3]
 
 
-@pytest.mark.parametrize("pipeline_depth", [1, 16])
-@pytest.mark.parametrize("value_bytes", [3, 1024])
-def test_every_command_is_counted_on_both_sides(redis, capture, tmp_path, pipeline_depth, value_bytes):
+# (pipeline, value bytes, ring, requests of SET GET LPUSH, of MSET, of LRANGE). A kilobyte in MSET is ten, in LRANGE a hundred:
+# more of these would outrun any reader, so the ring holds most of what they move.
+UNTHROTTLED = [
+    (1, 3, "16M", 8000, 8000, 1600),
+    (16, 3, "64M", 64_000, 32_000, 1600),
+    (1, 1024, "256M", 8000, 1600, 800),
+    (16, 1024, "256M", 16_000, 1600, 800),
+]
+
+
+@pytest.mark.parametrize("depth, value_bytes, ring, requests, msets, lranges", UNTHROTTLED)
+def test_every_command_is_counted_on_both_sides(
+    redis, capture, tmp_path, depth, value_bytes, ring, requests, msets, lranges
+):
     server = redis()
     stream = tmp_path / "exchanges.tap"
-    run = capture(["--port", server.port, "--buffer", "64M"], [RESP, ["tee", str(stream)], JSON])
-    depth = ["-P", pipeline_depth]
+    run = capture(["--port", server.port, "--buffer", ring], [RESP, ["tee", str(stream)], JSON])
     with server.client() as admin:
         admin.call("CONFIG", "RESETSTAT")
-        requests = 4000 * pipeline_depth
-        benchmark(server, *depth, "-n", requests, "-d", value_bytes, "-t", "set,get,lpush,mset")
-        benchmark(server, *depth, "-n", 1600, "-d", value_bytes, "-t", "lrange_100")
+        for tests, count in (("set,get,lpush", requests), ("mset", msets), ("lrange_100", lranges)):
+            benchmark(server, "-P", depth, "-d", value_bytes, "-n", count, "-t", tests)
         statistics = command_statistics(admin)
     run.stop()
     # What was asked of redis-benchmark was really done: the oracle itself is no accident.
-    assert statistics["SET"] == statistics["GET"] == statistics["MSET"] == requests
-    assert statistics["LPUSH"] == requests + 1600
-    assert statistics["LRANGE"] == 1600
+    assert statistics["SET"] == statistics["GET"] == requests
+    assert statistics["MSET"] == msets and statistics["LRANGE"] == lranges
+    assert statistics["LPUSH"] == requests + lranges
     check(run, statistics, stream)
 
 
@@ -73,7 +82,8 @@ def test_large_values_are_counted_with_half_the_ring_in_flight(redis, capture, t
         statistics = command_statistics(admin)
     run.stop()
     assert expected <= statistics
-    check(run, statistics, stream)
+    # 50 connections with 16 commands of 64 KiB under way are 52 MB; tap-resp keeps 32 MiB and cuts the rest, marked.
+    check(run, statistics, stream, allowed={"cut"} if pipeline_depth == 16 else frozenset())
 
 
 def wait_until_shown(run, count):
