@@ -49,6 +49,7 @@ let package = Package(
     .testTarget(name: "TapWireTests", dependencies: ["TapWire", "Support"]),
     .testTarget(name: "CaptureTests", dependencies: ["tap-capture", "TapWire"]),
     .testTarget(name: "OfflineTests", dependencies: ["tap-capture", "TapWire"]),
+    .testTarget(name: "RESPTests", dependencies: ["TapWire", "RESP", "Support"], exclude: ["Vectors"]),
     .testTarget(name: "FormatTests", dependencies: ["TapWire", "Format", "Support"], exclude: ["Golden"]),
   ],
   swiftLanguageModes: [.v6]

@@ -135,50 +135,57 @@ enum Boundary {
 /// The bytes of one direction between a loss and the next boundary.
 struct BoundarySearch: ~Copyable {
   private var kept = ByteBuffer(capacityBytes: 256)
-  /// Where the next candidate can be.
-  private var position = 0
   /// The first kept byte may begin a message: it stood behind a loss or a line's end.
   private var isFirstCandidate = true
   private(set) var skippedBytes: UInt64 = 0
 
-  /// Adds bytes and looks on. Returns what is to be parsed from the boundary found, or nil.
-  mutating func add(_ bytes: UnsafeRawBufferPointer, areCommands: Bool) -> ByteBuffer? {
+  /// Where messages go on.
+  enum Found: ~Copyable {
+    /// At this position of the bytes that were added.
+    case inPlace(Int)
+    /// At the beginning of these bytes: what was kept, and what was added behind it.
+    case joined(ByteBuffer)
+  }
+
+  /// Adds bytes and looks on. Returns where to parse from, or nil while no boundary is found.
+  mutating func add(_ bytes: UnsafeRawBufferPointer, areCommands: Bool) -> Found? {
+    if kept.isEmpty {
+      let (position, holds) = find(in: bytes, areCommands: areCommands)
+      skip(position, of: bytes)
+      if holds { return .inPlace(position) }
+      kept.append(UnsafeRawBufferPointer(rebasing: bytes[position...]))
+      return nil
+    }
     kept.append(bytes)
-    while position < kept.count {
-      let isCandidate = position == 0 ? isFirstCandidate : kept[position - 1] == 0x0a
-      if isCandidate {
-        let finding =
-          areCommands ? Boundary.commands(kept.bytes, at: position) : Boundary.replies(kept.bytes, at: position)
-        if finding == .holds { return found() }
+    let (position, holds) = find(in: kept.bytes, areCommands: areCommands)
+    skip(position, of: kept.bytes)
+    kept.removeRange(0, lengthBytes: position)
+    guard holds else { return nil }
+    var joined = ByteBuffer(capacityBytes: 16)
+    swap(&joined, &kept)
+    return .joined(joined)
+  }
+
+  /// The first position at which messages begin, or at which there is too little to tell, or the end.
+  private func find(in bytes: UnsafeRawBufferPointer, areCommands: Bool) -> (position: Int, holds: Bool) {
+    var position = 0
+    while position < bytes.count {
+      if position > 0 || isFirstCandidate {
+        let finding = areCommands ? Boundary.commands(bytes, at: position) : Boundary.replies(bytes, at: position)
+        if finding == .holds { return (position, true) }
         // Too little to tell: wait for more, but not for ever.
-        if finding == .needsMore, kept.count - position < RESPLimits.searchBytes { break }
+        if finding == .needsMore, bytes.count - position < RESPLimits.searchBytes { return (position, false) }
       }
-      position = nextLine()
+      guard let base = bytes.baseAddress, let end = memchr(base + position, 0x0a, bytes.count - position) else { break }
+      position = base.distance(to: UnsafeRawPointer(end)) + 1
     }
-    discard(position)
-    return nil
+    return (bytes.count, false)
   }
 
-  private func nextLine() -> Int {
-    guard let base = kept.bytes.baseAddress, let end = memchr(base + position, 0x0a, kept.count - position) else {
-      return kept.count
-    }
-    return base.distance(to: UnsafeRawPointer(end)) + 1
-  }
-
-  private mutating func found() -> ByteBuffer {
-    var rest = ByteBuffer(capacityBytes: kept.count - position + 16)
-    rest.append(UnsafeRawBufferPointer(rebasing: kept.bytes[position...]))
-    skippedBytes += UInt64(position)
-    return rest
-  }
-
-  /// Forgets bytes in which no message begins.
-  private mutating func discard(_ length: Int) {
+  /// No message begins in the first `length` bytes.
+  private mutating func skip(_ length: Int, of bytes: UnsafeRawBufferPointer) {
     guard length > 0 else { return }
-    isFirstCandidate = kept[length - 1] == 0x0a
-    kept.removeRange(0, lengthBytes: length)
+    isFirstCandidate = bytes[length - 1] == 0x0a
     skippedBytes += UInt64(length)
-    position = 0
   }
 }

@@ -221,6 +221,14 @@ struct CommandParser: ~Copyable {
     return true
   }
 
+  /// Whether no byte of the name of the finished command is missing.
+  var isNameWhole: Bool {
+    let message = UnsafeRawBufferPointer(rebasing: writer.bytes.bytes[writer.messageStart...])
+    var reader = CBORReader(message, streamOffset: 0)
+    guard (try? reader.readMapHead()) != nil, (try? reader.readItem()) != nil else { return false }
+    return (try? reader.readString()) != nil
+  }
+
   /// Stands at a boundary again.
   mutating func startOver() {
     state = .start

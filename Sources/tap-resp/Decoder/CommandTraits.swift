@@ -10,6 +10,8 @@ struct CommandTraits {
     case unsubscribe
     case monitor
     case reset
+    /// HELLO switches the protocol, and with it the form of messages.
+    case hello
     /// CLIENT: its REPLY subcommand switches replies off and on.
     case client
     /// SYNC and PSYNC: a replication stream follows.
@@ -53,7 +55,8 @@ final class CommandTable: Sendable {
       "WAIT",
       "WAITAOF",
     ] { add(name, CommandTraits(isBlocking: true)) }
-    for name: StaticString in ["AUTH", "HELLO", "CONFIG", "ACL", "MIGRATE", "SENTINEL"] {
+    add("HELLO", CommandTraits(effect: .hello, mayHoldSecrets: true))
+    for name: StaticString in ["AUTH", "CONFIG", "ACL", "MIGRATE", "SENTINEL"] {
       add(name, CommandTraits(mayHoldSecrets: true))
     }
     add("MONITOR", CommandTraits(effect: .monitor))

@@ -24,12 +24,19 @@ struct PendingRequests: ~Copyable {
   /// Requests ever removed and ever added; their places are these numbers modulo the capacity.
   private var head = 0
   private var tail = 0
+  /// Those added before it are not vouched for.
+  private var unvouchedEnd = 0
 
   deinit { items.deallocate() }
 
   @inline(__always) var isEmpty: Bool { head == tail }
   @inline(__always) var count: Int { tail &- head }
-  @inline(__always) var first: PendingRequest? { head == tail ? nil : items[head & (capacity &- 1)] }
+  @inline(__always) var first: PendingRequest? {
+    if head == tail { return nil }
+    var request = items[head & (capacity &- 1)]
+    if head < unvouchedEnd { request.flags.insert(.unvouched) }
+    return request
+  }
 
   @inline(__always)
   mutating func append(_ request: PendingRequest) {
@@ -49,10 +56,14 @@ struct PendingRequests: ~Copyable {
     for index in 0..<count { (moved + index).initialize(to: items[(head &+ index) & (capacity &- 1)]) }
     items.deallocate()
     items = moved
+    unvouchedEnd = max(0, unvouchedEnd - head)
     tail = count
     head = 0
     capacity = newCapacity
   }
+
+  /// Flags all that wait as unvouched, at no cost for each.
+  mutating func unvouch() { unvouchedEnd = tail }
 
   mutating func update(_ body: (inout PendingRequest) -> Void) {
     for index in head..<tail { body(&items[index & (capacity &- 1)]) }

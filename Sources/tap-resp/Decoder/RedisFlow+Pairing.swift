@@ -7,18 +7,20 @@ extension RedisFlow {
   /// A command is complete: its map is the last in the parser's buffer.
   @inline(__always)
   func finishCommand(_ data: DataFrame, extraFlags: ExchangeFlags, into output: inout Output) {
-    let traits = CommandTable.shared.traits(of: commands.name)
+    var traits = CommandTable.shared.traits(of: commands.name)
     var flags = extraFlags
     if commands.writer.isCut { flags.insert(.cut) }
     if commands.writer.isTouchedByGap { flags.insert(.gap) }
     if !isVouched { flags.insert(.unvouched) }
     if traits.isBlocking { flags.insert(.blocking) }
+    if flags.contains(.gap) { doubtCommand(&traits, &flags) }
     if traits.mayHoldSecrets { Secrets.redact(&commands.writer) }
     let request = PendingRequest(
       time: data.time, process: data.process, bytes: Int32(truncatingIfNeeded: commands.writer.messageBytes),
       flags: flags, effect: traits.effect, mayHoldSecrets: traits.mayHoldSecrets,
       confirmations: Int32(clamping: commands.argumentCount))
     if replyMode != .on || traits.effect == .client || traits.effect == .sync, !isAnswered(request) {
+      if traits.effect == .subscribe || traits.effect == .unsubscribe { subscriptions.areSilent = true }
       return emitUnanswerable(request, into: &output)
     }
     pending.append(request)
@@ -81,14 +83,13 @@ extension RedisFlow {
 
   /// More requests wait than any pipeline holds: the replies must be lost.
   private func giveUpPairing(into output: inout Output) {
-    guard let request = pending.first else { return }
-    context.emit(
-      flow: id, start: request.time, end: nil, firstByte: nil, request: takeRequestMap(request), response: nil,
-      flags: request.flags.union([.unanswered, .unvouched]), process: request.process, into: &output)
-    removeFirstPending()
-    pending.update { $0.flags.insert(.unvouched) }
-    isVouched = false
-    wasUnvouched = true
+    doubtPairs()
+    while pending.count > RESPLimits.pendingRequests / 2, let request = pending.first {
+      context.emit(
+        flow: id, start: request.time, end: nil, firstByte: nil, request: takeRequestMap(request), response: nil,
+        flags: request.flags.union(.unanswered), process: request.process, into: &output)
+      removeFirstPending()
+    }
   }
 
   /// The map of the first pending request. Valid until the buffer changes.
@@ -147,9 +148,10 @@ extension RedisFlow {
     if replies.writer.isTouchedByGap { flags.insert(.gap) }
     let reply = WaitingReply(
       start: data.time, firstByte: min(replyFirstByte, data.time), process: data.process, flags: flags,
-      isError: replies.isError)
-    if kind == .push || subscriptions.isActive || isMonitoring {
-      finishSpecial(kind, reply, replies.writer.bytes.bytes, into: &output)
+      isError: replies.isError, isPush: kind == .push)
+    if flags.contains(.gap) { doubtReply() }
+    if kind == .push || subscriptions.isActive || isMonitoring || wasUnvouched || subscriptions.areSilent {
+      finishSpecial(reply, replies.writer.bytes.bytes, into: &output)
     } else {
       answer(with: reply, replies.writer.bytes.bytes, into: &output)
     }
@@ -158,9 +160,9 @@ extension RedisFlow {
 
   /// Pairs a reply with the first pending request.
   @inline(__always)
-  private func answer(with reply: WaitingReply, _ response: UnsafeRawBufferPointer, into output: inout Output) {
+  func answer(with reply: WaitingReply, _ response: UnsafeRawBufferPointer, into output: inout Output) {
     guard let request = pending.first else { return keepWaiting(reply, response, into: &output) }
-    if request.effect == .none, !request.mayHoldSecrets {
+    if request.effect == .none, !request.mayHoldSecrets, !reply.isError || !request.flags.contains(.unvouched) {
       pair(request, reply, response: response, into: &output)
     } else {
       answerSpecial(request, reply, response, into: &output)
@@ -184,7 +186,10 @@ extension RedisFlow {
   private func answerSpecial(
     _ request: PendingRequest, _ reply: WaitingReply, _ response: UnsafeRawBufferPointer, into output: inout Output
   ) {
-    if request.mayHoldSecrets, reply.isError, let redacted = Secrets.redactedError(response) {
+    // Where pairs are in doubt, so is whose arguments an error repeats.
+    if reply.isError, request.mayHoldSecrets || request.flags.contains(.unvouched),
+      let redacted = Secrets.redactedError(response)
+    {
       return pair(request, reply, response: redacted.bytes, into: &output)
     }
     switch request.effect {
@@ -195,6 +200,8 @@ extension RedisFlow {
     case .reset where !reply.isError:
       isMonitoring = false
       subscriptions = Subscriptions()
+    case .hello where !reply.isError:
+      subscriptions.usesPushes = Subscriptions.isMap(response)
     default:
       break
     }
@@ -212,6 +219,7 @@ extension RedisFlow {
     }
     let expected = subscriptions.expected(by: request, first: confirmation)
     subscriptions.note(confirmation)
+    subscriptions.usesPushes = reply.isPush
     if expected <= 1, subscriptions.collected == 0 { return pair(request, reply, response: response, into: &output) }
     subscriptions.collect(response, firstByte: reply.firstByte)
     guard subscriptions.collected >= expected else { return }
@@ -221,28 +229,10 @@ extension RedisFlow {
     pair(request, whole, response: all.bytes, into: &output)
   }
 
-  /// Messages in modes in which not everything is a reply.
-  private func finishSpecial(
-    _ kind: ReplyKind, _ reply: WaitingReply, _ response: UnsafeRawBufferPointer, into output: inout Output
-  ) {
-    if kind == .push {
-      let isAwaited = pending.first.map { $0.effect == .subscribe || $0.effect == .unsubscribe } ?? false
-      if isAwaited, Subscriptions.confirmation(response) != nil { return answer(with: reply, response, into: &output) }
-      return emit(reply, response, extraFlags: .push, into: &output)
-    }
-    if isMonitoring, Subscriptions.isMonitorLine(response) {
-      return emit(reply, response, extraFlags: .monitor, into: &output)
-    }
-    if subscriptions.isActive, Subscriptions.isMessage(response) {
-      return emit(reply, response, extraFlags: .push, into: &output)
-    }
-    answer(with: reply, response, into: &output)
-  }
-
   // MARK: Replies without a request
 
   /// A reply can be recorded before its request on a busy machine. Where pairing was never in doubt it waits for it.
-  private func keepWaiting(_ reply: WaitingReply, _ response: UnsafeRawBufferPointer, into output: inout Output) {
+  func keepWaiting(_ reply: WaitingReply, _ response: UnsafeRawBufferPointer, into output: inout Output) {
     let hasRoom = waiting.count < RESPLimits.waitingReplies && waiting.heldBytes < RESPLimits.exchangeBytes
     if !wasUnvouched, hasRoom { return waiting.append(reply, response) }
     // A reply to nothing contradicts what a quiet point promised.
@@ -253,9 +243,19 @@ extension RedisFlow {
     emit(reply, response, extraFlags: .unvouched, into: &output)
   }
 
+  /// A request has come: what waited for it is paired, and what its mode explains goes out.
   private func pairWaiting(into output: inout Output) {
-    guard let (reply, response) = waiting.takeFirst() else { return }
-    response.withUnsafeBytes { answer(with: reply, $0, into: &output) }
+    while let isMessage = waiting.visitFirst({ isMessageOfItsOwn($0, $1) }), isMessage || !pending.isEmpty,
+      let (reply, response) = waiting.takeFirst()
+    {
+      response.withUnsafeBytes { response in
+        if isMessage || reply.isPush && !isConfirmationAwaited {
+          emit(reply, response, extraFlags: isMonitoring && !reply.isPush ? .monitor : .push, into: &output)
+        } else {
+          answer(with: reply, response, into: &output)
+        }
+      }
+    }
   }
 
   func emit(
@@ -264,6 +264,16 @@ extension RedisFlow {
     var flags = reply.flags.union(extraFlags)
     if flags.isDisjoint(with: [.push, .monitor]) { flags.insert(.unrequested) }
     if !isVouched { flags.insert(.unvouched) }
+    // Nobody knows whose arguments an error without a request repeats.
+    if reply.isError, let redacted = Secrets.redactedError(response) {
+      return emit(reply, redacted.bytes, flags, into: &output)
+    }
+    emit(reply, response, flags, into: &output)
+  }
+
+  private func emit(
+    _ reply: WaitingReply, _ response: UnsafeRawBufferPointer, _ flags: ExchangeFlags, into output: inout Output
+  ) {
     context.emit(
       flow: id, start: reply.start, end: reply.start, firstByte: reply.firstByte, request: nil, response: response,
       flags: flags, process: reply.process, into: &output)

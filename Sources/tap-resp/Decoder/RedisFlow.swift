@@ -66,59 +66,86 @@ package final class RedisFlow: FlowDecoder {
     if !isVouched { passQuietPoint(at: data.time, into: &output) }
     lastTime = max(lastTime, data.time)
     wasReplyLast = data.direction != requestDirection
-    if wasReplyLast { receiveReplies(data, into: &output) } else { receiveCommands(data, into: &output) }
+    if wasReplyLast {
+      receiveReplies(data.bytes, data, into: &output)
+    } else {
+      receiveCommands(data.bytes, data, into: &output)
+    }
     account()
   }
 
-  private func receiveCommands(_ data: DataFrame, into output: inout Output) {
-    if commandSearch != nil {
-      guard let found = commandSearch?.add(data.bytes, areCommands: true) else { return }
-      endCommandSearch()
-      parseCommands(found.bytes, data, into: &output)
-    } else {
-      parseCommands(data.bytes, data, into: &output)
+  /// Parses, and looks for a boundary wherever that fails, up to the end of the bytes.
+  private func receiveCommands(_ bytes: UnsafeRawBufferPointer, _ data: DataFrame, into output: inout Output) {
+    var rest = bytes
+    while true {
+      if commandSearch != nil {
+        guard let found = commandSearch?.add(rest, areCommands: true) else { return }
+        endCommandSearch()
+        switch consume found {
+        case .inPlace(let start): rest = UnsafeRawBufferPointer(rebasing: rest[start...])
+        // Once for each frame: what is looked for in there begins with nothing kept.
+        case .joined(let bytes): return receiveCommands(bytes.bytes, data, into: &output)
+        }
+      }
+      guard let end = parseCommands(rest, data, into: &output) else { return }
+      rest = UnsafeRawBufferPointer(rebasing: rest[end...])
     }
   }
 
+  /// Parses to the end of the bytes; returns where they are no commands any more.
   @inline(__always)
-  private func parseCommands(_ bytes: UnsafeRawBufferPointer, _ data: DataFrame, into output: inout Output) {
+  private func parseCommands(
+    _ bytes: UnsafeRawBufferPointer, _ data: DataFrame, into output: inout Output
+  ) -> Int? {
     var position = 0
     do throws(Malformed) {
       while case .command = try commands.next(bytes, &position) {
         commandsProved = true
         finishCommand(data, extraFlags: [], into: &output)
-        if isReplica { return }
+        if isReplica { return nil }
       }
+      return nil
     } catch {
       loseStepInCommands(into: &output)
-      searchCommands(UnsafeRawBufferPointer(rebasing: bytes[position...]), data, into: &output)
+      commandSearch = BoundarySearch()
+      return position
     }
   }
 
-  private func receiveReplies(_ data: DataFrame, into output: inout Output) {
-    if replySearch != nil {
-      guard let found = replySearch?.add(data.bytes, areCommands: false) else { return }
-      endReplySearch()
-      parseReplies(found.bytes, data, into: &output)
-    } else {
-      parseReplies(data.bytes, data, into: &output)
+  private func receiveReplies(_ bytes: UnsafeRawBufferPointer, _ data: DataFrame, into output: inout Output) {
+    var rest = bytes
+    while true {
+      if replySearch != nil {
+        guard let found = replySearch?.add(rest, areCommands: false) else { return }
+        endReplySearch()
+        switch consume found {
+        case .inPlace(let start): rest = UnsafeRawBufferPointer(rebasing: rest[start...])
+        case .joined(let bytes): return receiveReplies(bytes.bytes, data, into: &output)
+        }
+      }
+      guard let end = parseReplies(rest, data, into: &output) else { return }
+      rest = UnsafeRawBufferPointer(rebasing: rest[end...])
     }
   }
 
   @inline(__always)
-  private func parseReplies(_ bytes: UnsafeRawBufferPointer, _ data: DataFrame, into output: inout Output) {
+  private func parseReplies(
+    _ bytes: UnsafeRawBufferPointer, _ data: DataFrame, into output: inout Output
+  ) -> Int? {
     var position = 0
     if replies.isAtBoundary { replyFirstByte = data.time }
     do throws(Malformed) {
       while case .message(let kind) = try replies.next(bytes, &position) {
         repliesProved = true
         finishMessage(kind, data, extraFlags: [], into: &output)
-        if isReplica { return }
+        if isReplica { return nil }
         replyFirstByte = data.time
       }
+      return nil
     } catch {
       loseStepInReplies()
-      searchReplies(UnsafeRawBufferPointer(rebasing: bytes[position...]), data, into: &output)
+      replySearch = BoundarySearch()
+      return position
     }
   }
 
@@ -136,7 +163,7 @@ package final class RedisFlow: FlowDecoder {
       } else if !replies.skip(gap.length) {
         if replies.endIncomplete() {
           finishMessage(
-            .reply,
+            replies.kind,
             DataFrame(
               flow: id, direction: gap.direction, time: gap.time, offset: 0,
               bytes: UnsafeRawBufferPointer(start: nil, count: 0)), extraFlags: .gap, into: &output)
@@ -167,6 +194,8 @@ package final class RedisFlow: FlowDecoder {
     commandsProved = false
     isVouched = false
     wasUnvouched = true
+    // Replies may have been switched off or on where nobody saw it.
+    replyMode = .on
     waiting.visit { reply, bytes in
       emit(reply, bytes, extraFlags: .unvouched, into: &output)
     }
@@ -177,26 +206,8 @@ package final class RedisFlow: FlowDecoder {
   private func loseStepInReplies() {
     replies.startOver()
     repliesProved = false
-    isVouched = false
-    wasUnvouched = true
-    pending.update { $0.flags.insert(.unvouched) }
+    doubtPairs()
     subscriptions.forgetConfirmations()
-  }
-
-  private func searchCommands(
-    _ rest: UnsafeRawBufferPointer, _ data: DataFrame, into output: inout Output
-  ) {
-    commandSearch = BoundarySearch()
-    guard let found = commandSearch?.add(rest, areCommands: true) else { return }
-    endCommandSearch()
-    parseCommands(found.bytes, data, into: &output)
-  }
-
-  private func searchReplies(_ rest: UnsafeRawBufferPointer, _ data: DataFrame, into output: inout Output) {
-    replySearch = BoundarySearch()
-    guard let found = replySearch?.add(rest, areCommands: false) else { return }
-    endReplySearch()
-    parseReplies(found.bytes, data, into: &output)
   }
 
   private func endCommandSearch() {
@@ -234,7 +245,7 @@ package final class RedisFlow: FlowDecoder {
     let end = DataFrame(
       flow: id, direction: .sent, time: lastTime, offset: 0, bytes: UnsafeRawBufferPointer(start: nil, count: 0))
     if commands.endIncomplete() { finishCommand(end, extraFlags: .incomplete, into: &output) }
-    if replies.endIncomplete() { finishMessage(.reply, end, extraFlags: .incomplete, into: &output) }
+    if replies.endIncomplete() { finishMessage(replies.kind, end, extraFlags: .incomplete, into: &output) }
     flushPending(into: &output)
     waiting.visit { reply, bytes in emit(reply, bytes, extraFlags: [], into: &output) }
     waiting.removeAll()

@@ -23,7 +23,8 @@ extension ReplyParser {
     case UInt8(ascii: "+"), UInt8(ascii: ":"):
       // Bounded: a line that is longer has the state machine's search for its end.
       let limit = min(end &- 1, read &+ 64)
-      while read &+ length < limit, base.load(fromByteOffset: read &+ length, as: UInt8.self) != 0x0d { length &+= 1 }
+      // LF ends a line as well as CR does: what stands there then is the state machine's.
+      while read &+ length < limit, base.load(fromByteOffset: read &+ length, as: UInt8.self) > 0x0d { length &+= 1 }
       guard read &+ length < limit else { return false }
       let text = UnsafeRawBufferPointer(start: base + read, count: length)
       if type == UInt8(ascii: ":"), !isDecimal(text) { return false }

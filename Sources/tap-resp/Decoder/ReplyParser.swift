@@ -26,6 +26,12 @@ struct ReplyParser: ~Copyable {
     var isStreamed: Bool
     /// An attribute is complete when its map is; then the value that it belongs to follows.
     var isAttribute: Bool
+    /// The attributes of an element are written, and the element must follow.
+    var isAwaitingValue = false
+
+    /// Whether the element that comes next must be written, however large the message is: a key or attributes stand
+    /// before it already.
+    var mustStore: Bool { head >= 0 && (isAwaitingValue || major == .map && stored & 1 == 1) }
   }
 
   private enum State {
@@ -57,7 +63,8 @@ struct ReplyParser: ~Copyable {
   private var isStoring = true
   /// Whether the last message is an error.
   private(set) var isError = false
-  private var kind = ReplyKind.reply
+  /// What the last message is, or the one that is coming.
+  private(set) var kind = ReplyKind.reply
 
   enum Outcome {
     case needsMore
@@ -179,12 +186,11 @@ struct ReplyParser: ~Copyable {
       return
     }
     let level = levels[levels.count - 1]
-    let isValueOfMap = level.major == .map && level.stored & 1 == 1
-    if !isDropping, writer.messageBytes > RESPLimits.exchangeBytes - 64, !isValueOfMap {
+    if !isDropping, writer.messageBytes > RESPLimits.exchangeBytes - 64, !level.mustStore {
       isDropping = true
       writer.noteCut()
     }
-    isStoring = !isDropping
+    isStoring = !isDropping || level.mustStore
   }
 
   /// A push begins inside of an aggregate.
@@ -212,7 +218,8 @@ struct ReplyParser: ~Copyable {
     switch type {
     case UInt8(ascii: "*"), UInt8(ascii: "~"), UInt8(ascii: "%"), UInt8(ascii: ">"), UInt8(ascii: "|"):
       if length < 0 {
-        guard length == -1, type == UInt8(ascii: "*") else { throw Malformed() }
+        // `*-1`; no server sends another negative count, and no client minds.
+        guard type == UInt8(ascii: "*") else { throw Malformed() }
         return appendNull()
       }
       return try beginAggregate(length)
@@ -287,7 +294,10 @@ struct ReplyParser: ~Copyable {
     let head = isStoring ? writer.bytes.count : -1
     if isStoring, !isStreamed { writer.bytes.appendHead(major, UInt64(count)) }
     if items == 0, !isStreamed {
-      if isAttribute { return false }
+      if isAttribute {
+        awaitValue(isStored: isStoring)
+        return false
+      }
       return finishValue(isStored: isStoring)
     }
     levels.append(
@@ -330,9 +340,14 @@ struct ReplyParser: ~Copyable {
     return finishElement(isStored: isStored)
   }
 
+  private mutating func awaitValue(isStored: Bool) {
+    if let index = levels.indices.last { levels[index].isAwaitingValue = isStored }
+  }
+
   private mutating func finishElement(isStored: Bool) -> Bool {
     var isStored = isStored
     while let index = levels.indices.last {
+      levels[index].isAwaitingValue = false
       if isStored { levels[index].stored &+= 1 }
       if levels[index].isStreamed {
         levels[index].full &+= 1
@@ -344,7 +359,10 @@ struct ReplyParser: ~Copyable {
       isStored = level.head >= 0
       close(level)
       // The value that the attribute belongs to is still to come.
-      if level.isAttribute { return false }
+      if level.isAttribute {
+        awaitValue(isStored: isStored)
+        return false
+      }
     }
     return true
   }
@@ -451,7 +469,7 @@ struct ReplyParser: ~Copyable {
   }
 
   private mutating func endStreamedAggregate(_ content: TextLine.Content) throws(Malformed) -> Bool {
-    guard content.bytes.isEmpty, let level = levels.last, level.isStreamed,
+    guard content.bytes.isEmpty, let level = levels.last, level.isStreamed, !level.isAwaitingValue,
       level.major != .map || level.full & 1 == 0
     else { throw Malformed() }
     levels.removeLast()
@@ -487,18 +505,28 @@ struct ReplyParser: ~Copyable {
     if hasString {
       writer.loseRestOfString()
       if isStreamedString { writer.endStreamedString() } else { endBulk() }
-      if let index = levels.indices.last { levels[index].stored += 1 }
+      if let index = levels.indices.last {
+        levels[index].stored += 1
+        levels[index].isAwaitingValue = false
+      }
     }
     // An attribute without its value shows nothing.
     guard !levels.contains(where: \.isAttribute), !isStreamedString || hasString else { return false }
     while var level = levels.popLast() {
+      if level.isAwaitingValue {
+        writer.bytes.appendNull()
+        level.stored += 1
+      }
       if level.head >= 0, level.major == .map, level.stored & 1 == 1 {
         writer.bytes.appendNull()
         level.stored += 1
       }
       if level.isStreamed { level.full = level.stored }
       close(level)
-      if level.head >= 0, let index = levels.indices.last { levels[index].stored += 1 }
+      if level.head >= 0, let index = levels.indices.last {
+        levels[index].stored += 1
+        levels[index].isAwaitingValue = false
+      }
     }
     return true
   }

@@ -50,16 +50,18 @@ enum Secrets {
     return true
   }
 
+  /// Behind these words redis-server repeats arguments: of a command that it does not know, and of ACL SETUSER.
+  private static let echoes = ["with args beginning with", "ACL SETUSER modifier"].map { Array($0.utf8) }
+
   /// An error can repeat the arguments of a command that the server did not know or that was wrong: returns the response
   /// map without them, or nil where it has none.
   static func redactedError(_ response: UnsafeRawBufferPointer) -> ByteBuffer? {
-    let marker = Array("with args beginning with".utf8)
     var reader = CBORReader(response, streamOffset: 0)
     guard (try? reader.readMapHead()) != nil, (try? reader.readItem()) != nil, (try? reader.readItem()) != nil,
       (try? reader.readItem()) != nil, let text = try? reader.readString(),
-      let start = text.indices.first(where: { text[$0...].starts(with: marker) })
+      let end = text.indices.first(where: { index in echoes.contains { text[..<index].hasSuffix($0) } })
     else { return nil }
-    var shown = Array(text.prefix(start + marker.count))
+    var shown = Array(text.prefix(end))
     shown += Array(": ".utf8)
     shown += UnsafeBufferPointer(start: mask.utf8Start, count: mask.utf8CodeUnitCount)
     var redacted = ByteBuffer(capacityBytes: 128)
@@ -105,8 +107,8 @@ private struct Rule {
     }
     switch command {
     case "AUTH":
-      // AUTH password, or AUTH username password; of anything else only the first may be a name.
-      return argumentCount == 1 || index > 0
+      // AUTH password, or AUTH username password; of anything else nobody knows what is what.
+      return argumentCount != 2 || index > 0
     case "HELLO":
       if upper == "AUTH" { expect(secrets: 1, after: 1) }
     case "CONFIG":
@@ -142,4 +144,8 @@ private struct Rule {
     guard let string = try? reader.readString() else { return "" }
     return String(decoding: string.prefix(256), as: UTF8.self)
   }
+}
+
+extension Slice<UnsafeRawBufferPointer> {
+  fileprivate func hasSuffix(_ end: [UInt8]) -> Bool { count >= end.count && suffix(end.count).elementsEqual(end) }
 }

@@ -21,6 +21,10 @@ struct Subscriptions {
   private var joined: [UInt8] = []
   private(set) var collected: Int32 = 0
   private(set) var firstByte: UInt64 = 0
+  /// Whether messages come as pushes (RESP3): then no array is one.
+  var usesPushes = false
+  /// Whether the client subscribed while CLIENT REPLY was OFF: redis 7 confirms that all the same, before it not.
+  var areSilent = false
   /// How many confirmations the command in progress has, where only its beginning tells.
   private var expectedOfAll: Int32 = 0
 
@@ -79,6 +83,8 @@ struct Subscriptions {
     }
     return nil
   }
+
+  static func isMap(_ response: UnsafeRawBufferPointer) -> Bool { value(of: response)?.type == "map" }
 
   private static func simpleString(_ response: UnsafeRawBufferPointer) -> UnsafeRawBufferPointer? {
     guard let found = value(of: response), found.type == "simple_string" else { return nil }

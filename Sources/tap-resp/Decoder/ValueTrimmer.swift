@@ -48,7 +48,8 @@ package enum ValueTrimmer {
     guard let base = region.baseAddress else { return 0 }
     var reader = CBORReader(UnsafeRawBufferPointer(region), streamOffset: 0)
     var written = 0
-    var isInsideMark = false
+    // Tokens up to the end of a mark's beginning: tag, array head, full length, then a string, or the head of an array.
+    var tokensOfMark = 0
     while !reader.isAtEnd {
       let start = region.count - reader.rest.count
       guard let head = try? reader.readHead() else { break }
@@ -57,10 +58,16 @@ package enum ValueTrimmer {
         let length = region.count - reader.rest.count - start
         memmove(base + written, base + start, length)
         written += length
-        if head.major == .tag { isInsideMark = head.argument == WireTag.cut }
+        if head.major == .tag, head.argument == WireTag.cut {
+          tokensOfMark = 3
+        } else if tokensOfMark > 0 {
+          tokensOfMark -= 1
+        }
         continue
       }
       let length = region.count - reader.rest.count - start
+      let isInsideMark = tokensOfMark == 1
+      tokensOfMark = 0
       if payload.count > limit + (isInsideMark ? 0 : markBytes) {
         let kept = prefixBytes(of: payload, limit: limit, isText: head.major == .textString)
         let mark = CutMark(fullLength: isInsideMark ? nil : payload.count, keptBytes: kept, major: head.major)
@@ -72,7 +79,6 @@ package enum ValueTrimmer {
         memmove(base + written, base + start, length)
         written += length
       }
-      isInsideMark = false
     }
     return written
   }

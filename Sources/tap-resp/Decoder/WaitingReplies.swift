@@ -9,6 +9,7 @@ struct WaitingReply {
   var process: UInt64?
   var flags: ExchangeFlags
   var isError: Bool
+  var isPush: Bool
 }
 
 /// A queue of replies with their maps.
@@ -29,6 +30,11 @@ struct WaitingReplies {
     let first = items.removeFirst()
     heldBytes -= first.bytes.count
     return first
+  }
+
+  /// What `body` says of the first one; nil where none waits.
+  func visitFirst<Result>(_ body: (WaitingReply, UnsafeRawBufferPointer) -> Result) -> Result? {
+    items.first.map { first in first.bytes.withUnsafeBytes { body(first.reply, $0) } }
   }
 
   func visit(_ body: (WaitingReply, UnsafeRawBufferPointer) -> Void) {
