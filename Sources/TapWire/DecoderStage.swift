@@ -72,8 +72,12 @@ public struct DecoderStage: Stage, ~Copyable {
   }
 
   public mutating func receive(_ frame: Frame, into output: inout Output) throws(WireError) {
+    if frame.kind == .data { try receiveData(frame, into: &output) } else { try receiveOther(frame, into: &output) }
+  }
+
+  @inline(never)
+  private mutating func receiveOther(_ frame: Frame, into output: inout Output) throws(WireError) {
     switch frame.kind {
-    case .data: try receiveData(frame, into: &output)
     case .gap: try receiveGap(frame, into: &output)
     case .close: try receiveClose(frame, into: &output)
     case .flow:
@@ -113,6 +117,7 @@ public struct DecoderStage: Stage, ~Copyable {
     receiveUnclaimed(frame, data, into: &output)
   }
 
+  @inline(never)
   private mutating func receiveUnclaimed(_ frame: Frame, _ data: DataFrame, into output: inout Output) {
     let state = state(of: data.flow)
     guard let undecided = state.undecided else { return output.forward(frame) }

@@ -10,9 +10,12 @@ final class FlowState {
   @exclusivity(unchecked) var undecided: UndecidedFlow? = UndecidedFlow()
   /// Set once claimed, and owned. Neither this nor `undecided`: the flow passes through.
   @exclusivity(unchecked) private var decoder: Unmanaged<FlowDecoder>?
-  /// The stream offset that must come next; nil before the first byte of that direction.
-  @exclusivity(unchecked) private var nextSent: UInt64?
-  @exclusivity(unchecked) private var nextReceived: UInt64?
+  /// The stream offset that must come next; `unknown` before the first byte of that direction.
+  @exclusivity(unchecked) private var nextSent = FlowState.unknown
+  @exclusivity(unchecked) private var nextReceived = FlowState.unknown
+
+  /// No byte can stand there: a stream ends below 2^64. Not an optional, which would be read in two pieces for each frame.
+  private static var unknown: UInt64 { .max }
 
   deinit { decoder?.release() }
 
@@ -31,8 +34,7 @@ final class FlowState {
       setNext(data.direction, end)
       decoder._withUnsafeGuaranteedRef { $0.receive(data, into: &output) }
     } else {
-      deliverOutOfStep(
-        data, expected: expected ?? firstOffset(data.offset), to: decoder.takeUnretainedValue(), into: &output)
+      deliverOutOfStep(data, to: decoder.takeUnretainedValue(), into: &output)
     }
     return true
   }
@@ -46,6 +48,7 @@ final class FlowState {
     decoder?.takeUnretainedValue().close(at: time, into: &output)
   }
 
+  @inline(__always)
   private func setNext(_ direction: Direction, _ offset: UInt64) {
     if direction == .sent { nextSent = offset } else { nextReceived = offset }
   }
@@ -53,9 +56,14 @@ final class FlowState {
   /// Streams begin at 0; those of a connection that was open before the capture wherever their first byte is.
   private func firstOffset(_ seen: UInt64) -> UInt64 { flow?.isPreexisting == false ? 0 : seen }
 
-  private func deliverOutOfStep(
-    _ data: DataFrame, expected: UInt64, to decoder: FlowDecoder, into output: inout Output
-  ) {
+  private func expectedOffset(_ direction: Direction, seen: UInt64) -> UInt64 {
+    let next = direction == .sent ? nextSent : nextReceived
+    return next == FlowState.unknown ? firstOffset(seen) : next
+  }
+
+  @inline(never)
+  private func deliverOutOfStep(_ data: DataFrame, to decoder: FlowDecoder, into output: inout Output) {
+    let expected = expectedOffset(data.direction, seen: data.offset)
     if data.offset > expected {
       // The writer should have said so with a gap frame; the offsets say it all the same.
       decoder.lose(
@@ -77,7 +85,7 @@ final class FlowState {
   /// Hands a gap to the decoder, if there is one, less what the stream had already.
   func deliver(_ gap: GapFrame, into output: inout Output) {
     guard let decoder = decoder?.takeUnretainedValue() else { return }
-    let expected = (gap.direction == .sent ? nextSent : nextReceived) ?? firstOffset(gap.offset)
+    let expected = expectedOffset(gap.direction, seen: gap.offset)
     let end = gap.offset &+ gap.length
     guard end > expected else { return }
     setNext(gap.direction, end)

@@ -31,6 +31,7 @@ public struct FlowTable<Value>: ~Copyable {
   }
 
   @inlinable
+  @inline(__always)
   func slot(of key: UInt64) -> Int? {
     var index = home(key)
     while slots[index].value != nil {
@@ -46,7 +47,15 @@ public struct FlowTable<Value>: ~Copyable {
   /// The value for `key`; assigning nil removes it.
   @inlinable
   public subscript(key: UInt64) -> Value? {
-    get { slot(of: key).flatMap { slots[$0].value } }
+    @inline(__always)
+    get {
+      var index = home(key)
+      while let value = slots[index].value {
+        if slots[index].key == key { return value }
+        index = (index &+ 1) & mask
+      }
+      return nil
+    }
     set {
       if let newValue { insert(newValue, for: key) } else { remove(key) }
     }

@@ -34,6 +34,9 @@ public struct Frame {
   @usableFromInline let streamOffset: UInt64
   public let kind: FrameKind
   @usableFromInline let fields32: UInt32
+  /// How many bytes from `base` on may be read, at least `encodedBytes`: what the reader has behind the frame is memory
+  /// of its own, so that heads at the frame's end need no bounds each.
+  @usableFromInline let readableBytes: UInt32
 
   /// The whole frame with the head of its byte string, for forwarding it unchanged.
   @inlinable public var encoded: UnsafeRawBufferPointer {
@@ -53,7 +56,6 @@ public struct Frame {
 
   /// Takes the frame in `encoded`, a byte string whose head is `headBytes` long, at `streamOffset` of the input.
   @inlinable
-  @inline(__always)
   public init(encoded: UnsafeRawBufferPointer, headBytes: Int, streamOffset: UInt64) throws(WireError) {
     var reader = CBORReader(
       UnsafeRawBufferPointer(rebasing: encoded[headBytes...]), streamOffset: streamOffset &+ UInt64(headBytes))
@@ -67,6 +69,42 @@ public struct Frame {
     fieldsStart = encodedBytes &- UInt32(truncatingIfNeeded: reader.rest.count)
     self.streamOffset = streamOffset
     fields32 = UInt32(elements &- 1)
+    readableBytes = encodedBytes
+  }
+
+  /// Takes a frame whose heads are of the usual form: a byte string below 64 KiB of an array with fewer than 24 elements,
+  /// of a known kind, that lies whole in `readableBytes` bytes from `base` on. Nil for any other, also for malformed ones.
+  @inline(__always)
+  init?(short base: UnsafeRawPointer, readableBytes: Int, streamOffset: UInt64) {
+    // The longest of these heads takes five bytes.
+    guard readableBytes >= 5 else { return nil }
+    let initial = base.load(as: UInt8.self)
+    let headBytes: Int
+    let contentBytes: Int
+    if initial == 0x58 {
+      headBytes = 2
+      contentBytes = Int(base.load(fromByteOffset: 1, as: UInt8.self))
+    } else if initial == 0x59 {
+      headBytes = 3
+      contentBytes = Int(UInt16(bigEndian: base.loadUnaligned(fromByteOffset: 1, as: UInt16.self)))
+    } else {
+      guard initial >= 0x40, initial < 0x58 else { return nil }
+      headBytes = 1
+      contentBytes = Int(initial & 0x1f)
+    }
+    let elements = base.load(fromByteOffset: headBytes, as: UInt8.self) ^ CBORMajor.array.rawValue
+    let kind = base.load(fromByteOffset: headBytes &+ 1, as: UInt8.self)
+    // Each element takes at least a byte.
+    guard headBytes &+ contentBytes <= readableBytes, elements >= 1, elements < 24, kind < 24,
+      Int(elements) < contentBytes
+    else { return nil }
+    self.base = base
+    self.kind = FrameKind(rawValue: UInt64(kind))
+    self.streamOffset = streamOffset
+    encodedBytes = UInt32(truncatingIfNeeded: headBytes &+ contentBytes)
+    fieldsStart = UInt32(truncatingIfNeeded: headBytes &+ 2)
+    fields32 = UInt32(elements) &- 1
+    self.readableBytes = UInt32(clamping: readableBytes)
   }
 
   /// Takes the frame in `encoded`, a whole byte string with its head.

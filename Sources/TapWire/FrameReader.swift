@@ -40,6 +40,17 @@ public struct FrameReader: ~Copyable {
 
   @inline(__always)
   private mutating func next(mayWait: Bool) throws(StageFailure) -> Frame? {
+    if chunked == nil,
+      let frame = Frame(short: base + start, readableBytes: end &- start, streamOffset: offset)
+    {
+      advance(Int(frame.encodedBytes))
+      return frame
+    }
+    return try nextOfAnyForm(mayWait: mayWait)
+  }
+
+  @inline(never)
+  private mutating func nextOfAnyForm(mayWait: Bool) throws(StageFailure) -> Frame? {
     while true {
       if chunked != nil {
         if let frame = try takeChunks() { return frame }
@@ -70,7 +81,6 @@ public struct FrameReader: ~Copyable {
     case incomplete
   }
 
-  @inline(__always)
   private func headOfNext() throws(StageFailure) -> Head {
     var reader = CBORReader(UnsafeRawBufferPointer(start: base + start, count: end - start), streamOffset: offset)
     guard end > start else { return .incomplete }
@@ -94,7 +104,6 @@ public struct FrameReader: ~Copyable {
     .malformed(WireError(offset: offset, expected: expected, found: found))
   }
 
-  @inline(__always)
   private mutating func takeFrame(_ headBytes: Int, _ contentBytes: Int) throws(StageFailure) -> Frame {
     let encoded = UnsafeRawBufferPointer(start: base + start, count: headBytes &+ contentBytes)
     let frameOffset = offset
@@ -102,7 +111,6 @@ public struct FrameReader: ~Copyable {
     return try frame(encoded, headBytes, frameOffset)
   }
 
-  @inline(__always)
   private mutating func frame(
     _ encoded: UnsafeRawBufferPointer, _ headBytes: Int, _ streamOffset: UInt64
   ) throws(StageFailure) -> Frame {
@@ -158,6 +166,7 @@ public struct FrameReader: ~Copyable {
     return try frame(encoded, headBytes, streamOffset)
   }
 
+  @inline(__always)
   private mutating func advance(_ bytes: Int) {
     start &+= bytes
     offset &+= UInt64(bytes)

@@ -58,7 +58,15 @@ public struct StageLoop: ~Copyable {
     return try reader.next()
   }
 
+  @inline(__always)
   private mutating func deliver(_ frame: Frame, to stage: inout some Stage & ~Copyable) throws(WireError) {
+    if frame.kind != .data || !scopeIsOpen { try followScope(frame, &stage) }
+    try stage.receive(frame, into: &output)
+  }
+
+  /// Opens and closes the scope with the frames that do so; throws for a frame outside of any.
+  @inline(never)
+  private mutating func followScope(_ frame: Frame, _ stage: inout some Stage & ~Copyable) throws(WireError) {
     switch frame.kind {
     case .hello:
       _ = try HelloFrame(frame)
@@ -74,7 +82,6 @@ public struct StageLoop: ~Copyable {
           offset: frame.fields.offset, expected: "a hello frame first", found: "a frame of kind \(frame.kind.rawValue)")
       }
     }
-    try stage.receive(frame, into: &output)
   }
 
   /// Ends the scope in the producer's place: what is pending goes out, a notice says why, an incomplete end frame follows.
