@@ -61,6 +61,48 @@ func storeCBORHead(_ major: CBORMajor, _ argument: UInt64, at target: UnsafeMuta
   return 9
 }
 
+/// The same as `cborHeadBytes`, for a time: nanoseconds take the longest head unless the clock started seconds ago.
+@inlinable
+@inline(__always)
+func cborHeadBytes(ofTime time: UInt64) -> Int { time > 0xffff_ffff ? 9 : cborHeadBytes(time) }
+
+@inlinable
+@inline(__always)
+func storeCBORHead(time: UInt64, at target: UnsafeMutablePointer<UInt8>) -> Int {
+  guard time > 0xffff_ffff else { return storeCBORHead(.unsigned, time, at: target) }
+  target[0] = CBORMajor.unsigned.rawValue | 27
+  UnsafeMutableRawPointer(target).storeBytes(of: time.bigEndian, toByteOffset: 1, as: UInt64.self)
+  return 9
+}
+
+/// Copies a map; the short ones that are most of them without a call or a loop.
+@inlinable
+@inline(__always)
+public func copyMap(from source: UnsafeRawPointer, to target: UnsafeMutableRawPointer, bytes count: Int) {
+  guard count >= 16, count <= 128 else { return target.copyMemory(from: source, byteCount: count) }
+  // Pieces from the beginning and from the end, which overlap where the length is no sum of whole ones.
+  copyPiece(source, target, at: 0)
+  if count > 32 {
+    copyPiece(source, target, at: 16)
+    if count > 64 {
+      copyPiece(source, target, at: 32)
+      copyPiece(source, target, at: 48)
+      copyPiece(source, target, at: count &- 64)
+      copyPiece(source, target, at: count &- 48)
+    }
+    copyPiece(source, target, at: count &- 32)
+  }
+  copyPiece(source, target, at: count &- 16)
+}
+
+/// Copies sixteen bytes.
+@inlinable
+@inline(__always)
+public func copyPiece(_ source: UnsafeRawPointer, _ target: UnsafeMutableRawPointer, at offset: Int) {
+  let piece = source.loadUnaligned(fromByteOffset: offset, as: SIMD2<UInt64>.self)
+  target.storeBytes(of: piece, toByteOffset: offset, as: SIMD2<UInt64>.self)
+}
+
 extension ByteBuffer {
   /// Writes the head of a data item: its major type and argument (a value, a length, a count or a tag number).
   @inlinable

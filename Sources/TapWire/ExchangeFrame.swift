@@ -128,6 +128,50 @@ public struct ExchangeFrame {
 }
 
 extension Output {
+  /// Begins an exchange of the most frequent kind: answered, the response's first byte moved with its last, no flags,
+  /// made by the flow's own process. Returns where its response map of `responseBytes` bytes goes: the caller writes it,
+  /// and up to eight bytes behind it that mean nothing, and calls `endAnswered`.
+  ///
+  /// Both maps together must be smaller than `flushThresholdBytes`.
+  @inlinable
+  @inline(__always)
+  public mutating func beginAnswered(
+    flow: UInt64, start: UInt64, end: UInt64, protocolName: StaticString, request: UnsafeRawPointer,
+    requestBytes: Int, responseBytes: Int
+  ) -> UnsafeMutableRawPointer {
+    let nameBytes = protocolName.utf8CodeUnitCount
+    let heads = cborHeadBytes(flow) &+ cborHeadBytes(ofTime: start) &+ 2 &* cborHeadBytes(ofTime: end)
+    // Beside them the heads of the array, its kind, the name and the flags.
+    let content = 4 &+ heads &+ nameBytes &+ requestBytes &+ responseBytes
+    buffer.reserve(content &+ 64)
+    var tail = buffer.unusedTail.assumingMemoryBound(to: UInt8.self)
+    tail += storeCBORHead(.byteString, UInt64(truncatingIfNeeded: content), at: tail)
+    // The array of the kind and eight fields.
+    tail[0] = CBORMajor.array.rawValue | 9
+    tail[1] = UInt8(truncatingIfNeeded: FrameKind.exchange.rawValue)
+    tail += 2
+    tail += storeCBORHead(.unsigned, flow, at: tail)
+    tail += storeCBORHead(time: start, at: tail)
+    tail += storeCBORHead(time: end, at: tail)
+    tail[0] = CBORMajor.textString.rawValue | UInt8(truncatingIfNeeded: nameBytes)
+    UnsafeMutableRawPointer(tail + 1).copyMemory(from: protocolName.utf8Start, byteCount: nameBytes)
+    tail += 1 &+ nameBytes
+    copyMap(from: request, to: UnsafeMutableRawPointer(tail), bytes: requestBytes)
+    return UnsafeMutableRawPointer(tail + requestBytes)
+  }
+
+  /// Ends what `beginAnswered` began with the same `end`; `tail` is behind the response.
+  @inlinable
+  @inline(__always)
+  public mutating func endAnswered(_ tail: UnsafeMutableRawPointer, end: UInt64) {
+    let tail = tail.assumingMemoryBound(to: UInt8.self)
+    // No flags.
+    tail[0] = CBORMajor.array.rawValue
+    let last = tail + 1 + storeCBORHead(time: end, at: tail + 1)
+    buffer.useTail(buffer.unusedTail.distance(to: UnsafeMutableRawPointer(last)))
+    endRecord()
+  }
+
   @inlinable
   mutating func appendMap(_ map: UnsafeRawBufferPointer?) {
     guard let map else { return buffer.appendNull() }

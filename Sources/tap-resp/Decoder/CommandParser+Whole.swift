@@ -16,51 +16,75 @@ extension CommandParser {
     guard let base = bytes.baseAddress else { return false }
     let end = min(bytes.count, position &+ CommandParser.maximumBytes)
     var read = position &+ 1
-    guard let count = shortNumber(base, &read, end), count > 0 else { return false }
+    guard let count = shortNumber(base, &read, end), count > 0,
+      let nameBytes = bulkLength(base, &read, end), nameBytes > 0
+    else { return false }
     writer.beginMessage()
     writer.bytes.reserve(end &- position &+ 32)
-    let out = writer.bytes.unusedTail
-    var written = 0
-    out.storeBytes(of: 0xa2, as: UInt8.self)
+    let start = writer.bytes.unusedTail
+    start.storeBytes(of: 0xa2, as: UInt8.self)
     // The head of a text of seven bytes, and "command".
-    out.storeBytes(of: 0x646e_616d_6d6f_6367, toByteOffset: 1, as: UInt64.self)
-    written = 9
-    var taken = CommandName()
-    for index in 0..<count {
-      guard read < end, base.load(fromByteOffset: read, as: UInt8.self) == UInt8(ascii: "$") else { return false }
-      read &+= 1
-      guard let length = shortNumber(base, &read, end), length &+ 2 <= end &- read, isLineEnd(base, read &+ length)
-      else {
-        return false
-      }
-      let head = storeHead(.textString, UInt64(truncatingIfNeeded: length), at: out + written)
-      let target = out + written + head
-      let isText: Bool
-      if index == 0 {
-        isText = copyName(base + read, length, to: target, readableBytes: end &- read, name: &taken)
-      } else {
-        isText = copyChecking(base + read, length, to: target, readableBytes: end &- read)
-      }
-      if !isText, !isValidUTF8(UnsafeRawBufferPointer(start: target, count: length)) {
-        // The same head, of a byte string.
-        let first = (out + written).load(as: UInt8.self)
-        (out + written).storeBytes(of: first & ~0x20, as: UInt8.self)
-      }
-      written &+= head &+ length
+    start.storeBytes(of: 0x646e_616d_6d6f_6367, toByteOffset: 1, as: UInt64.self)
+    let head = start + 9
+    var out = head + storeHead(.textString, UInt64(truncatingIfNeeded: nameBytes), at: head)
+    let taken = copyName(base + read, nameBytes, to: out, head: head)
+    out += nameBytes
+    read &+= nameBytes &+ 2
+    // The head of a text of four bytes, and "args".
+    out.storeBytes(of: 0x64, as: UInt8.self)
+    out.storeBytes(of: 0x7367_7261, toByteOffset: 1, as: UInt32.self)
+    out += 5
+    out += storeHead(.array, UInt64(truncatingIfNeeded: count &- 1), at: out)
+    var left = count &- 1
+    while left > 0 {
+      guard let length = bulkLength(base, &read, end) else { return false }
+      let head = out
+      out += storeHead(.textString, UInt64(truncatingIfNeeded: length), at: out)
+      if !copyChecking(base + read, length, to: out) { chooseMajor(head, out, length) }
+      out += length
       read &+= length &+ 2
-      if index == 0 {
-        // The head of a text of four bytes, and "args".
-        out.storeBytes(of: 0x64, toByteOffset: written, as: UInt8.self)
-        out.storeBytes(of: 0x7367_7261, toByteOffset: written &+ 1, as: UInt32.self)
-        written &+= 5
-        written &+= storeHead(.array, UInt64(truncatingIfNeeded: count &- 1), at: out + written)
-      }
+      left &-= 1
     }
-    writer.bytes.useTail(written)
+    writer.bytes.useTail(start.distance(to: out))
     finishWhole(name: taken, arguments: count &- 1)
     position = read
     return true
   }
+}
+
+/// `$N\r\n` with N of at most five digits, where N bytes and CRLF follow before `end`; nil for anything else.
+@inline(__always)
+private func bulkLength(_ base: UnsafeRawPointer, _ position: inout Int, _ end: Int) -> Int? {
+  guard end &- position >= 8 else { return lateBulkLength(base, &position, end) }
+  let word = UInt64(littleEndian: base.loadUnaligned(fromByteOffset: position, as: UInt64.self))
+  let first = word >> 8 & 0xff &- 0x30
+  let second = word >> 16 & 0xff &- 0x30
+  let length: Int
+  let start: Int
+  // `$d\r\n` and `$dd\r\n`, which is nearly always.
+  if word & 0xffff_00ff == 0x0a0d_0024, first <= 9 {
+    length = Int(truncatingIfNeeded: first)
+    start = position &+ 4
+  } else if word & 0xff_ff00_00ff == 0x0a_0d00_0024, first <= 9, second <= 9 {
+    length = Int(truncatingIfNeeded: first &* 10 &+ second)
+    start = position &+ 5
+  } else {
+    return lateBulkLength(base, &position, end)
+  }
+  guard length &+ 2 <= end &- start, isLineEnd(base, start &+ length) else { return nil }
+  position = start
+  return length
+}
+
+/// The same for longer numbers, and at the end of the input.
+@inline(never)
+private func lateBulkLength(_ base: UnsafeRawPointer, _ position: inout Int, _ end: Int) -> Int? {
+  guard position < end, base.load(fromByteOffset: position, as: UInt8.self) == UInt8(ascii: "$") else { return nil }
+  var start = position &+ 1
+  guard let length = shortNumber(base, &start, end), length &+ 2 <= end &- start, isLineEnd(base, start &+ length)
+  else { return nil }
+  position = start
+  return length
 }
 
 /// A number of at most five digits and CRLF; nil where something else stands there, or not enough.
@@ -122,60 +146,83 @@ func storeHead(_ major: CBORMajor, _ argument: UInt64, at target: UnsafeMutableR
   return 3
 }
 
-/// Copies bytes, and tells whether all of them are ASCII.
+/// Copies a string, and tells whether it is ASCII for certain.
 ///
-/// Short ones go word by word: up to 7 bytes more are read, if so many are readable, and written, where the caller has
-/// room and writes again.
+/// The eight bytes before its end must be readable: in a message something stands before a shorter one. Up to seven bytes
+/// behind its end are written, where the caller has room and writes again.
 @inline(__always)
-func copyChecking(
-  _ source: UnsafeRawPointer, _ length: Int, to target: UnsafeMutableRawPointer, readableBytes: Int
-) -> Bool {
-  guard length <= 64, readableBytes >= (length &+ 7) & ~7 else {
-    memcpy(target, source, length)
-    return isASCII(target, length)
+func copyChecking(_ source: UnsafeRawPointer, _ length: Int, to target: UnsafeMutableRawPointer) -> Bool {
+  if length < 8 {
+    let word = lastBytes(source, length)
+    target.storeBytes(of: word.littleEndian, as: UInt64.self)
+    return word & 0x8080_8080_8080_8080 == 0
   }
-  var seen: UInt64 = 0
+  guard length <= 64 else { return copyLong(source, length, to: target) }
+  // The last word or piece overlaps the one before.
+  if length <= 16 {
+    let last = source.loadUnaligned(fromByteOffset: length &- 8, as: UInt64.self)
+    let first = source.loadUnaligned(as: UInt64.self)
+    target.storeBytes(of: first, as: UInt64.self)
+    target.storeBytes(of: last, toByteOffset: length &- 8, as: UInt64.self)
+    return (first | last) & 0x8080_8080_8080_8080 == 0
+  }
+  var seen = source.loadUnaligned(fromByteOffset: length &- 16, as: SIMD2<UInt64>.self)
+  copyPiece(source, target, at: length &- 16)
   var done = 0
-  while done &+ 8 <= length {
-    let word = source.loadUnaligned(fromByteOffset: done, as: UInt64.self)
-    seen |= word
-    target.storeBytes(of: word, toByteOffset: done, as: UInt64.self)
-    done &+= 8
+  while done &+ 16 < length {
+    seen |= source.loadUnaligned(fromByteOffset: done, as: SIMD2<UInt64>.self)
+    copyPiece(source, target, at: done)
+    done &+= 16
   }
-  if done < length {
-    let word = source.loadUnaligned(fromByteOffset: done, as: UInt64.self)
-    seen |= word & ((1 &<< UInt64((length &- done) &* 8)) &- 1)
-    target.storeBytes(of: word, toByteOffset: done, as: UInt64.self)
-  }
-  return seen & 0x8080_8080_8080_8080 == 0
+  return (seen[0] | seen[1]) & 0x8080_8080_8080_8080 == 0
 }
 
-/// Copies a command's name in upper case; tells whether it is ASCII.
+/// The bytes of a string of one to eight bytes, the first one lowest, by way of the word that ends where it ends.
+/// What it returns for an empty string is meaningless.
+@inline(__always)
+private func lastBytes(_ source: UnsafeRawPointer, _ length: Int) -> UInt64 {
+  let word = UInt64(littleEndian: source.loadUnaligned(fromByteOffset: length &- 8, as: UInt64.self))
+  return word &>> UInt64(truncatingIfNeeded: 64 &- length &* 8)
+}
+
+@inline(never)
+private func copyLong(_ source: UnsafeRawPointer, _ length: Int, to target: UnsafeMutableRawPointer) -> Bool {
+  memcpy(target, source, length)
+  return isASCII(target, length)
+}
+
+/// Makes the string at `content` with a text's head at `head` one of bytes if it is no text.
+@inline(never)
+func chooseMajor(_ head: UnsafeMutableRawPointer, _ content: UnsafeMutableRawPointer, _ length: Int) {
+  guard !isValidUTF8(UnsafeRawBufferPointer(start: content, count: length)) else { return }
+  // The same head, of a byte string.
+  head.storeBytes(of: head.load(as: UInt8.self) & ~0x20, as: UInt8.self)
+}
+
+/// Copies a command's name in upper case behind the text's `head`, which becomes one of bytes where the name is no text.
 @inline(__always)
 private func copyName(
-  _ source: UnsafeRawPointer, _ length: Int, to target: UnsafeMutableRawPointer, readableBytes: Int,
-  name: inout CommandName
-) -> Bool {
-  guard length <= 8, readableBytes >= 8, length > 0 else {
-    copyUpper(source, length, to: target)
-    name = CommandName(UnsafeRawBufferPointer(start: target, count: length))
-    return isASCII(target, length)
-  }
-  let mask = UInt64.max &>> UInt64(64 &- length &* 8)
-  let word = UInt64(littleEndian: source.loadUnaligned(as: UInt64.self)) & mask
-  guard word & 0x8080_8080_8080_8080 == 0 else {
-    copyUpper(source, length, to: target)
-    name = CommandName(UnsafeRawBufferPointer(start: target, count: length))
-    return false
-  }
+  _ source: UnsafeRawPointer, _ length: Int, to target: UnsafeMutableRawPointer, head: UnsafeMutableRawPointer
+) -> CommandName {
+  guard length <= 8 else { return copyLongName(source, length, to: target, head: head) }
+  let word = lastBytes(source, length)
+  guard word & 0x8080_8080_8080_8080 == 0 else { return copyLongName(source, length, to: target, head: head) }
   // In each byte the top bit is set where it is at least `a`, and where it is above `z`: lower case is one without the other.
   let fromA = word &+ 0x1f1f_1f1f_1f1f_1f1f
   let aboveZ = word &+ 0x0505_0505_0505_0505
   let isLower = (fromA & ~aboveZ & 0x8080_8080_8080_8080) >> 2
   let upper = word & ~isLower
   target.storeBytes(of: upper.littleEndian, as: UInt64.self)
-  name = CommandName(low: upper, length: length)
-  return true
+  return CommandName(low: upper, length: length)
+}
+
+@inline(never)
+private func copyLongName(
+  _ source: UnsafeRawPointer, _ length: Int, to target: UnsafeMutableRawPointer, head: UnsafeMutableRawPointer
+) -> CommandName {
+  copyUpper(source, length, to: target)
+  chooseMajor(head, target, length)
+  return CommandName(UnsafeRawBufferPointer(start: target, count: length))
 }
 
 @inline(__always)

@@ -23,25 +23,31 @@ struct CommandTraits {
   var isBlocking = false
   /// Its arguments may hold passwords.
   var mayHoldSecrets = false
+
+  /// Nothing is special about it.
+  @inline(__always) var isPlain: Bool { effect == .none && !isBlocking && !mayHoldSecrets }
 }
 
 /// The special commands by name, found in a few nanoseconds.
 final class CommandTable: Sendable {
   static let shared = CommandTable()
 
+  /// Of an empty slot the name is empty.
   private struct Entry {
-    var name: CommandName
-    var traits: CommandTraits
+    var name = CommandName()
+    var traits = CommandTraits()
   }
 
-  private let slots: [Entry?]
+  /// Never changed, and never freed: an array's bounds and optionals would cost more than the search.
+  private nonisolated(unsafe) let slots: UnsafePointer<Entry>
 
   private init() {
-    var slots = [Entry?](repeating: nil, count: 256)
+    let slots = UnsafeMutablePointer<Entry>.allocate(capacity: 256)
+    slots.initialize(repeating: Entry(), count: 256)
     func add(_ name: StaticString, _ traits: CommandTraits) {
       let name = CommandName(name)
       var index = CommandTable.home(name)
-      while slots[index] != nil { index = (index + 1) & 255 }
+      while slots[index].name.length > 0 { index = (index + 1) & 255 }
       slots[index] = Entry(name: name, traits: traits)
     }
     for name: StaticString in ["SUBSCRIBE", "PSUBSCRIBE", "SSUBSCRIBE"] {
@@ -64,7 +70,7 @@ final class CommandTable: Sendable {
     add("CLIENT", CommandTraits(effect: .client))
     add("SYNC", CommandTraits(effect: .sync))
     add("PSYNC", CommandTraits(effect: .sync))
-    self.slots = slots
+    self.slots = UnsafePointer(slots)
   }
 
   @inline(__always)
@@ -76,8 +82,8 @@ final class CommandTable: Sendable {
   func traits(of name: CommandName) -> CommandTraits {
     var index = CommandTable.home(name)
     // The table is less than half full: the search ends.
-    while let entry = slots[index] {
-      if entry.name == name { return entry.traits }
+    while slots[index].name.length > 0 {
+      if slots[index].name == name { return slots[index].traits }
       index = (index &+ 1) & 255
     }
     return CommandTraits()

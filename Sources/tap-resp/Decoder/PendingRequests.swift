@@ -13,6 +13,9 @@ struct PendingRequest {
   var mayHoldSecrets: Bool
   /// Confirmations that a subscription is answered with; 0 where it is not known yet.
   var confirmations: Int32
+
+  /// Whether its reply is no more than that, and there is nothing to say about it.
+  @inline(__always) var isPlain: Bool { flags.isEmpty && effect == .none && !mayHoldSecrets && process == nil }
 }
 
 /// A queue in a ring of memory: it allocates nothing in the steady state, and moves nothing.
@@ -36,6 +39,13 @@ struct PendingRequests: ~Copyable {
     var request = items[head & (capacity &- 1)]
     if head < unvouchedEnd { request.flags.insert(.unvouched) }
     return request
+  }
+
+  /// The first request in place, for reading less than all of it, if there is nothing special about it. Valid until the
+  /// queue changes.
+  @inline(__always) var firstPlain: UnsafePointer<PendingRequest>? {
+    let first = UnsafePointer(items + (head & (capacity &- 1)))
+    return head != tail && head >= unvouchedEnd && first.pointee.isPlain ? first : nil
   }
 
   @inline(__always)

@@ -4,8 +4,21 @@ import TapWire
 extension RedisFlow {
   // MARK: Commands
 
-  /// A command is complete: its map is the last in the parser's buffer.
+  /// A command was taken at once, so that it is whole: the same as `finishCommand` for a command as most are.
   @inline(__always)
+  func finishWholeCommand(_ data: DataFrame, into output: inout Output) {
+    guard CommandTable.shared.traits(of: commands.name).isPlain, isVouched, replyMode == .on, waiting.isEmpty,
+      pending.count < RESPLimits.pendingRequests
+    else { return finishCommand(data, extraFlags: [], into: &output) }
+    pending.append(
+      PendingRequest(
+        time: data.time, process: data.process, bytes: Int32(truncatingIfNeeded: commands.writer.messageBytes),
+        flags: [], effect: .none, mayHoldSecrets: false, confirmations: 0))
+    commands.writer.beginMessage()
+  }
+
+  /// A command is complete: its map is the last in the parser's buffer.
+  @inline(never)
   func finishCommand(_ data: DataFrame, extraFlags: ExchangeFlags, into output: inout Output) {
     var traits = CommandTable.shared.traits(of: commands.name)
     var flags = extraFlags
@@ -102,7 +115,12 @@ extension RedisFlow {
   @inline(__always)
   func removeFirstPending() {
     guard let request = pending.first else { return }
-    requestsStart &+= Int(request.bytes)
+    removeFirstPending(mapBytes: Int(request.bytes))
+  }
+
+  @inline(__always)
+  private func removeFirstPending(mapBytes: Int) {
+    requestsStart &+= mapBytes
     pending.removeFirst()
     if pending.isEmpty, commands.isAtBoundary {
       commands.writer.clear()
@@ -167,6 +185,35 @@ extension RedisFlow {
     } else {
       answerSpecial(request, reply, response, into: &output)
     }
+  }
+
+  /// Takes the reply at `position` and pairs it with the first pending request, if both are as most are: the reply is
+  /// copied once, from the input into the frame. Else changes nothing and returns false.
+  @inline(__always)
+  func answerPlain(
+    _ bytes: UnsafeRawBufferPointer, _ position: inout Int, _ data: DataFrame, into output: inout Output
+  ) -> Bool {
+    guard let request = pending.firstPlain, request.pointee.time <= data.time,
+      request.pointee.bytes <= 32 << 10, let reply = WholeReply(bytes, at: position),
+      let requests = commands.writer.bytes.bytes.baseAddress
+    else { return false }
+    let requestBytes = Int(request.pointee.bytes)
+    let responseBytes = reply.mapBytes
+    let response = output.beginAnswered(
+      flow: id, start: request.pointee.time, end: data.time, protocolName: "redis",
+      request: requests + requestsStart, requestBytes: requestBytes, responseBytes: responseBytes)
+    reply.store(at: response)
+    output.endAnswered(response + responseBytes, end: data.time)
+    position = reply.end
+    removeFirstPending(mapBytes: requestBytes)
+    return true
+  }
+
+  /// Whether each message of the server answers a request, and may do so by `answerPlain`.
+  @inline(__always)
+  func isPlain(_ data: DataFrame) -> Bool {
+    data.process == nil && !isMonitoring && !wasUnvouched && !subscriptions.isActive && !subscriptions.areSilent
+      && replies.isAtBoundary
   }
 
   @inline(__always)

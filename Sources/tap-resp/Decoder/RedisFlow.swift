@@ -98,6 +98,14 @@ package final class RedisFlow: FlowDecoder {
     _ bytes: UnsafeRawBufferPointer, _ data: DataFrame, into output: inout Output
   ) -> Int? {
     var position = 0
+    if commands.isAtBoundary {
+      while position < bytes.count, bytes[position] == UInt8(ascii: "*"), commands.takeWhole(bytes, &position) {
+        commandsProved = true
+        finishWholeCommand(data, into: &output)
+        if isReplica { return nil }
+      }
+      if position == bytes.count { return nil }
+    }
     do throws(Malformed) {
       while case .command = try commands.next(bytes, &position) {
         commandsProved = true
@@ -133,6 +141,10 @@ package final class RedisFlow: FlowDecoder {
     _ bytes: UnsafeRawBufferPointer, _ data: DataFrame, into output: inout Output
   ) -> Int? {
     var position = 0
+    if isPlain(data) {
+      while position < bytes.count, answerPlain(bytes, &position, data, into: &output) { repliesProved = true }
+      if position == bytes.count { return nil }
+    }
     if replies.isAtBoundary { replyFirstByte = data.time }
     do throws(Malformed) {
       while case .message(let kind) = try replies.next(bytes, &position) {
@@ -262,12 +274,15 @@ package final class RedisFlow: FlowDecoder {
 
   // MARK: Memory
 
+  private static let unaccountedBytes: UInt = 256
+
   /// Tells the stage how much is held, and gives the memory of unusually large messages back.
   @inline(__always)
   private func account() {
     let now = commands.writer.bytes.count &+ replies.writer.bytes.count &+ waiting.heldBytes
-    if now != heldBytes {
-      let change = now &- heldBytes
+    let change = now &- heldBytes
+    // Less than the buffers take when they are empty is not worth telling twice for each small exchange.
+    if change.magnitude > RedisFlow.unaccountedBytes {
       heldBytes = now
       context.noteChange(by: change)
     }

@@ -2,22 +2,32 @@
 import Glibc
 import TapWire
 
-extension ReplyParser {
+/// A whole simple string, integer or bulk string, found in the input and not copied yet.
+struct WholeReply {
   private static var maximumBytes: Int { 16 << 10 }
 
-  /// Takes the reply at `position` if it is a whole simple string, error, integer or bulk string, and nothing is open;
-  /// else changes nothing and returns false.
+  /// The beginning of its map.
+  private let head: UnsafePointer<UInt8>
+  private let headBytes: Int
+  private let text: UnsafeRawPointer
+  private let textBytes: Int
+  /// How many bytes of the input before the end of the text may be read.
+  private let readableBytes: Int
+  /// Behind its last byte.
+  let end: Int
+
+  /// Finds the reply at `position`, which must be inside of the input; nil where there is something else or not enough.
   @inline(__always)
-  mutating func takeWhole(_ bytes: UnsafeRawBufferPointer, _ position: inout Int) -> Bool {
-    guard let base = bytes.baseAddress, isAtBoundary else { return false }
-    let end = min(bytes.count, position &+ ReplyParser.maximumBytes)
+  init?(_ bytes: UnsafeRawBufferPointer, at position: Int) {
+    guard let base = bytes.baseAddress else { return nil }
+    let end = min(bytes.count, position &+ WholeReply.maximumBytes)
     var read = position &+ 1
     let type = base.load(fromByteOffset: position, as: UInt8.self)
-    let head: StaticString
     var length = 0
+    let head: StaticString
     switch type {
     case UInt8(ascii: "$"):
-      guard let announced = shortNumber(base, &read, end), announced &+ 2 <= end &- read else { return false }
+      guard let announced = shortNumber(base, &read, end), announced &+ 2 <= end &- read else { return nil }
       length = announced
       head = ResponseHead.bulkString
     case UInt8(ascii: "+"), UInt8(ascii: ":"):
@@ -25,29 +35,62 @@ extension ReplyParser {
       let limit = min(end &- 1, read &+ 64)
       // LF ends a line as well as CR does: what stands there then is the state machine's.
       while read &+ length < limit, base.load(fromByteOffset: read &+ length, as: UInt8.self) > 0x0d { length &+= 1 }
-      guard read &+ length < limit else { return false }
-      let text = UnsafeRawBufferPointer(start: base + read, count: length)
-      if type == UInt8(ascii: ":"), !isDecimal(text) { return false }
-      head = type == UInt8(ascii: ":") ? ResponseHead.integer : ResponseHead.simpleString
+      guard read &+ length < limit else { return nil }
+      if type == UInt8(ascii: ":") {
+        guard isDecimal(UnsafeRawBufferPointer(start: base + read, count: length)) else { return nil }
+        head = ResponseHead.integer
+      } else {
+        head = ResponseHead.simpleString
+      }
     default:
-      return false
+      return nil
     }
-    guard isLineEnd(base, read &+ length) else { return false }
+    guard isLineEnd(base, read &+ length) else { return nil }
+    self.head = head.utf8Start
+    headBytes = head.utf8CodeUnitCount
+    text = base + read
+    textBytes = length
+    readableBytes = read &+ length
+    self.end = read &+ length &+ 2
+  }
+
+  /// The length of its map.
+  @inline(__always) var mapBytes: Int {
+    1 &+ headBytes &+ (textBytes < 24 ? 1 : cborHeadBytes(UInt64(truncatingIfNeeded: textBytes))) &+ textBytes
+  }
+
+  /// Writes its map, and up to seven bytes behind it that mean nothing.
+  @inline(__always)
+  func store(at target: UnsafeMutableRawPointer) {
+    target.storeBytes(of: 0xa2, as: UInt8.self)
+    copyMap(from: UnsafeRawPointer(head), to: target + 1, bytes: headBytes)
+    let stringHead = target + 1 + headBytes
+    let content = stringHead + storeHead(.textString, UInt64(truncatingIfNeeded: textBytes), at: stringHead)
+    if readableBytes >= 8 {
+      if !copyChecking(text, textBytes, to: content) { chooseMajor(stringHead, content, textBytes) }
+    } else {
+      // Shorter than eight bytes, CRLF not counted.
+      var isASCII = true
+      for index in 0..<textBytes {
+        let byte = text.load(fromByteOffset: index, as: UInt8.self)
+        if byte >= 0x80 { isASCII = false }
+        content.storeBytes(of: byte, toByteOffset: index, as: UInt8.self)
+      }
+      if !isASCII { chooseMajor(stringHead, content, textBytes) }
+    }
+  }
+}
+
+extension ReplyParser {
+  /// Takes the reply at `position` if it is whole and short, and nothing is open; else changes nothing and returns false.
+  @inline(__always)
+  mutating func takeWhole(_ bytes: UnsafeRawBufferPointer, _ position: inout Int) -> Bool {
+    guard isAtBoundary, let reply = WholeReply(bytes, at: position) else { return false }
     beginWhole()
-    writer.bytes.reserve(length &+ 64)
-    let out = writer.bytes.unusedTail
-    let headBytes = head.utf8CodeUnitCount
-    memcpy(out, head.utf8Start, headBytes)
-    let stringHead = storeHead(.textString, UInt64(truncatingIfNeeded: length), at: out + headBytes)
-    let target = out + headBytes + stringHead
-    if !copyChecking(base + read, length, to: target, readableBytes: end &- read),
-      !isValidUTF8(UnsafeRawBufferPointer(start: target, count: length))
-    {
-      let first = (out + headBytes).load(as: UInt8.self)
-      (out + headBytes).storeBytes(of: first & ~0x20, as: UInt8.self)
-    }
-    writer.bytes.useTail(headBytes &+ stringHead &+ length)
-    position = read &+ length &+ 2
+    writer.bytes.reserve(reply.mapBytes &+ 8)
+    reply.store(at: writer.bytes.unusedTail)
+    writer.bytes.useTail(reply.mapBytes)
+    position = reply.end
     return true
   }
 }

@@ -165,19 +165,23 @@ struct ReplyParser: ~Copyable {
   }
 
   private mutating func beginMessage(_ kind: ReplyKind) {
+    beginEmptyMessage(kind)
+    // The number of members is set when the message is finished; there are fewer than 24.
+    writer.bytes.append(CBORMajor.map.rawValue | 2)
+  }
+
+  private mutating func beginEmptyMessage(_ kind: ReplyKind) {
     self.kind = kind
     isError = false
     isDropping = false
     isStoring = true
     writer.bytes.removeAll()
     writer.beginMessage()
-    // The number of members is set when the message is finished; there are fewer than 24.
-    writer.bytes.append(CBORMajor.map.rawValue | 2)
   }
 
-  /// `takeWhole` has found a reply.
+  /// `takeWhole` has found a reply, whose whole map it writes.
   @inline(__always)
-  mutating func beginWhole() { beginMessage(.reply) }
+  mutating func beginWhole() { beginEmptyMessage(.reply) }
 
   private mutating func beginElement() throws(Malformed) {
     if type == UInt8(ascii: ">") {
