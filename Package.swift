@@ -37,13 +37,17 @@ let package = Package(
 
     // Decoded. A decoder is a library inside its stage's folder, so that benchmarks and fuzzers can link it.
     .target(name: "RESP", dependencies: ["TapWire"], path: "Sources/tap-resp/Decoder"),
-    .executableTarget(name: "tap-resp", dependencies: ["TapWire", "TapCommandLine", "RESP", argumentParser], exclude: ["Decoder"]),
+    .executableTarget(
+      name: "tap-resp", dependencies: ["TapWire", "TapCommandLine", "RESP", argumentParser], exclude: ["Decoder"]),
     .executableTarget(name: "tap-http", dependencies: ["TapWire", "TapCommandLine", argumentParser]),
 
     // Formatted.
     .target(name: "Format", dependencies: ["TapWire"], path: "Sources/tap-fmt/Format"),
     .executableTarget(
       name: "tap-fmt", dependencies: ["TapWire", "TapCommandLine", "Format", argumentParser], exclude: ["Format"]),
+
+    // Measured: what scripts/bench runs beside the programs themselves.
+    .executableTarget(name: "decoder-benchmark", dependencies: ["TapWire", "RESP"], path: "Benchmarks/Decoder"),
 
     .target(name: "Support", dependencies: ["TapWire"], path: "Tests/Support"),
     .testTarget(name: "TapWireTests", dependencies: ["TapWire", "Support"]),

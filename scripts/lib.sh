@@ -5,7 +5,10 @@ root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 cd "$root"
 
 # Debian keeps bpftool and tcpdump where an ordinary user's PATH does not look.
-PATH=$PATH:/usr/sbin:/sbin
+case :$PATH: in
+  *:/usr/sbin:*) ;;
+  *) PATH=$PATH:/usr/sbin:/sbin ;;
+esac
 # Compilers and package managers keep their caches inside the checkout, so that removing it removes everything.
 export XDG_CACHE_HOME=$root/.build/cache PYTHONDONTWRITEBYTECODE=1
 tap_bin=$root/.build/release
