@@ -14,6 +14,8 @@ struct CommandTraits {
     case hello
     /// CLIENT: its REPLY subcommand switches replies off and on.
     case client
+    /// Runs for as long as its script does, or nobody knows what it is.
+    case slow
     /// SYNC and PSYNC: a replication stream follows.
     case sync
   }
@@ -64,6 +66,9 @@ final class CommandTable: Sendable {
     add("HELLO", CommandTraits(effect: .hello, mayHoldSecrets: true))
     for name: StaticString in ["AUTH", "CONFIG", "ACL", "MIGRATE", "SENTINEL"] {
       add(name, CommandTraits(mayHoldSecrets: true))
+    }
+    for name: StaticString in ["EVAL", "EVALSHA", "EVAL_RO", "EVALSHA_RO", "FCALL", "FCALL_RO", "DEBUG"] {
+      add(name, CommandTraits(effect: .slow))
     }
     add("MONITOR", CommandTraits(effect: .monitor))
     add("RESET", CommandTraits(effect: .reset))

@@ -16,6 +16,9 @@ struct PendingRequest {
 
   /// Whether its reply is no more than that, and there is nothing to say about it.
   @inline(__always) var isPlain: Bool { flags.isEmpty && effect == .none && !mayHoldSecrets && process == nil }
+
+  /// Whether its reply may take long to come.
+  var isSlow: Bool { flags.contains(.blocking) || effect == .slow }
 }
 
 /// A queue in a ring of memory: it allocates nothing in the steady state, and moves nothing.

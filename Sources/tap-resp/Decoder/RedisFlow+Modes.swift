@@ -59,6 +59,7 @@ extension RedisFlow {
 
   /// Order alone is not enough any more, up to the next quiet point.
   func doubtPairs() {
+    quietPoints.loseReplies()
     isVouched = false
     wasUnvouched = true
     pending.unvouch()
@@ -68,9 +69,10 @@ extension RedisFlow {
   @inline(never)
   func doubtCommand(_ traits: inout CommandTraits, _ flags: inout ExchangeFlags) {
     let isNameKnown = commands.isNameWhole
-    if !isNameKnown { traits.mayHoldSecrets = true }
+    if !isNameKnown { traits = CommandTraits(effect: .slow, mayHoldSecrets: true) }
     guard !isNameKnown || traits.effect == .client else { return }
     flags.insert(.unvouched)
+    quietPoints.loseCommands()
     isVouched = false
     wasUnvouched = true
   }

@@ -37,6 +37,7 @@ extension RedisFlow {
       return emitUnanswerable(request, into: &output)
     }
     pending.append(request)
+    if !isVouched { quietPoints.noteCommand(isSlow: request.isSlow) }
     // From here on its map is finished: a loss drops only what begins behind it.
     commands.writer.beginMessage()
     if !waiting.isEmpty { pairWaiting(into: &output) }
@@ -220,6 +221,7 @@ extension RedisFlow {
   func pair(
     _ request: PendingRequest, _ reply: WaitingReply, response: UnsafeRawBufferPointer, into output: inout Output
   ) {
+    if !isVouched { quietPoints.noteReply() }
     var flags = request.flags.union(reply.flags)
     if reply.start < request.time { flags.insert(.clamped) }
     context.emit(
@@ -283,6 +285,8 @@ extension RedisFlow {
     let hasRoom = waiting.count < RESPLimits.waitingReplies && waiting.heldBytes < RESPLimits.exchangeBytes
     if !wasUnvouched, hasRoom { return waiting.append(reply, response) }
     // A reply to nothing contradicts what a quiet point promised.
+    if isVouched { quietPoints.loseCommands() }
+    quietPoints.noteReply()
     wasUnvouched = true
     isVouched = false
     waiting.visit { reply, response in emit(reply, response, extraFlags: .unvouched, into: &output) }

@@ -26,6 +26,7 @@ package final class RedisFlow: FlowDecoder {
   @exclusivity(unchecked) var isVouched: Bool
   /// Whether certainty was ever missing.
   @exclusivity(unchecked) var wasUnvouched: Bool
+  @exclusivity(unchecked) var quietPoints: QuietPoints
   @exclusivity(unchecked) private var commandSearch: BoundarySearch?
   @exclusivity(unchecked) private var replySearch: BoundarySearch?
   @exclusivity(unchecked) private var lastTime: UInt64 = 0
@@ -51,6 +52,7 @@ package final class RedisFlow: FlowDecoder {
     requestDirection = RedisEvidence.requestDirection(evidence)
     isVouched = evidence.isFromBeginning
     wasUnvouched = !isVouched
+    quietPoints = QuietPoints(isJoined: !isVouched)
     if !isVouched {
       commandSearch = BoundarySearch()
       replySearch = BoundarySearch()
@@ -63,7 +65,7 @@ package final class RedisFlow: FlowDecoder {
 
   package override func receive(_ data: DataFrame, into output: inout Output) {
     guard !data.bytes.isEmpty, !isReplica else { return }
-    if !isVouched { passQuietPoint(at: data.time, into: &output) }
+    if !isVouched { endSilence(at: data.time, into: &output) }
     lastTime = max(lastTime, data.time)
     wasReplyLast = data.direction != requestDirection
     if wasReplyLast {
@@ -165,12 +167,13 @@ package final class RedisFlow: FlowDecoder {
 
   package override func lose(_ gap: GapFrame, into output: inout Output) {
     guard !isReplica else { return }
-    if !isVouched { passQuietPoint(at: gap.time, into: &output) }
+    if !isVouched { endSilence(at: gap.time, into: &output) }
     lastTime = max(lastTime, gap.time)
     wasReplyLast = gap.direction != requestDirection
     if wasReplyLast {
       if replySearch != nil {
-        skippedBytes += replySearch?.skippedBytes ?? 0
+        endReplySearch()
+        quietPoints.loseReplies()
         replySearch = BoundarySearch()
       } else if !replies.skip(gap.length) {
         if replies.endIncomplete() {
@@ -184,7 +187,8 @@ package final class RedisFlow: FlowDecoder {
         replySearch = BoundarySearch()
       }
     } else if commandSearch != nil {
-      skippedBytes += commandSearch?.skippedBytes ?? 0
+      endCommandSearch()
+      quietPoints.loseCommands()
       commandSearch = BoundarySearch()
     } else if !commands.skip(gap.length) {
       if commands.endIncomplete() {
@@ -204,6 +208,7 @@ package final class RedisFlow: FlowDecoder {
     commands.startOver()
     commands.writer.dropMessage()
     commandsProved = false
+    quietPoints.loseCommands()
     isVouched = false
     wasUnvouched = true
     // Replies may have been switched off or on where nobody saw it.
@@ -223,22 +228,27 @@ package final class RedisFlow: FlowDecoder {
   }
 
   private func endCommandSearch() {
-    skippedBytes += commandSearch?.skippedBytes ?? 0
+    let skipped = commandSearch?.skippedBytes ?? 0
+    if skipped > 0 { quietPoints.loseCommands() }
+    skippedBytes += skipped
     commandSearch = nil
   }
 
   private func endReplySearch() {
-    skippedBytes += replySearch?.skippedBytes ?? 0
+    let skipped = replySearch?.skippedBytes ?? 0
+    if skipped > 0 { quietPoints.loseReplies() }
+    skippedBytes += skipped
     replySearch = nil
   }
 
   /// Certainty comes back at a quiet point: both directions at a boundary that lengths proved, a reply last, and then
-  /// silence. What is pending by then will not be answered any more, except a command that waits on purpose.
-  private func passQuietPoint(at time: UInt64, into output: inout Output) {
-    guard wasReplyLast, time >= lastTime, time - lastTime >= RESPLimits.quietNanoseconds, commandSearch == nil,
-      replySearch == nil, commandsProved, repliesProved, commands.isAtBoundary, replies.isAtBoundary,
-      !pending.contains(where: { $0.flags.contains(.blocking) })
-    else { return }
+  /// silence. What is pending by then will not be answered any more, except a command that takes its time.
+  private func endSilence(at time: UInt64, into output: inout Output) {
+    guard time >= lastTime, time - lastTime >= RESPLimits.quietNanoseconds else { return }
+    let isQuiet =
+      wasReplyLast && commandSearch == nil && replySearch == nil && commandsProved && repliesProved
+      && commands.isAtBoundary && replies.isAtBoundary && !pending.contains(where: \.isSlow)
+    guard quietPoints.endSilence(isQuiet: isQuiet, hasPending: !pending.isEmpty) else { return }
     flushPending(into: &output)
     isVouched = true
   }

@@ -1,0 +1,58 @@
+// When pairs are certain again: what must be true of a silence before order alone is believed.
+
+/// What a flow has shown since certainty was lost.
+///
+/// A silence alone proves little: a command that was lost may wait in the server, and its reply then comes behind a
+/// command that was seen. But between two silences as many replies come as commands, more those that wait at the first,
+/// less those that wait at the second. So where commands may be missing, a silence is believed only if commands and
+/// replies have balanced since the one before it. And no silence is believed behind a command that takes its time: what
+/// answered it may have been something else.
+struct QuietPoints {
+  /// Commands may be missing, from a join in the middle or a gap in the requests, and wait in the server unseen.
+  private var mayHideCommands: Bool
+  /// Replies are missing: what is pending may have been answered.
+  private var hasLostReplies = false
+  /// Since the last silence: commands that are to be answered, replies, and whether none of either can be missing.
+  private var commands = 0
+  private var replies = 0
+  private var isWhole = true
+  /// Whether one of the commands may wait on purpose, or run for long.
+  private var hasSlow = false
+
+  /// A connection that is joined in its middle counts as joined in a silence: most are idle most of the time.
+  init(isJoined: Bool) { mayHideCommands = isJoined }
+
+  mutating func noteCommand(isSlow: Bool) {
+    commands &+= 1
+    if isSlow { hasSlow = true }
+  }
+
+  mutating func noteReply() { replies &+= 1 }
+
+  /// Replies are missing; the commands that they answer are known.
+  mutating func loseReplies() {
+    hasLostReplies = true
+    isWhole = false
+  }
+
+  /// Commands are missing, or what was believed turned out to be wrong.
+  mutating func loseCommands() {
+    mayHideCommands = true
+    isWhole = false
+  }
+
+  /// A silence ends: returns whether it makes pairs certain. `isQuiet`: both directions stood at a boundary, a reply was
+  /// last, and no pending command is slow. `hasPending`: commands have no reply so far.
+  mutating func endSilence(isQuiet: Bool, hasPending: Bool) -> Bool {
+    let isBalanced = isWhole && commands == replies && commands > 0
+    let isQuiet = isQuiet && !hasSlow
+    commands = 0
+    replies = 0
+    isWhole = true
+    hasSlow = false
+    // Where every reply was seen, a command without one is still being executed.
+    guard isQuiet, isBalanced || !mayHideCommands, hasLostReplies || !hasPending else { return false }
+    self = QuietPoints(isJoined: false)
+    return true
+  }
+}
