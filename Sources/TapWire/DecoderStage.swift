@@ -20,6 +20,15 @@ public struct FlowEvidence {
   public let isFromBeginning: Bool
   public let sent: UnsafeRawBufferPointer
   public let received: UnsafeRawBufferPointer
+
+  package init(
+    flow: FlowFrame?, isFromBeginning: Bool, sent: UnsafeRawBufferPointer, received: UnsafeRawBufferPointer
+  ) {
+    self.flow = flow
+    self.isFromBeginning = isFromBeginning
+    self.sent = sent
+    self.received = received
+  }
 }
 
 /// A decoder of one flow that it claimed: override what the protocol needs.
@@ -60,6 +69,7 @@ public struct DecoderStage: Stage, ~Copyable {
   private let claim: Claim
   private let finish: Finish
   private var flows = FlowTable<Unmanaged<FlowState>>()
+  private var recent = RecentFlows()
   private var heldBytes = 0
 
   /// Frames held back in all; beyond it the flow that wants more is released.
@@ -96,6 +106,7 @@ public struct DecoderStage: Stage, ~Copyable {
   private mutating func end(_ id: UInt64, at time: UInt64?, into output: inout Output) {
     guard let state = flows[id]?.takeRetainedValue() else { return }
     flows[id] = nil
+    recent.forget(id)
     // Nobody claimed it while it lived.
     if let undecided = state.undecided { settle(state, undecided, as: .reject, id: id, into: &output) }
     state.close(at: time, into: &output)
@@ -113,7 +124,17 @@ public struct DecoderStage: Stage, ~Copyable {
   @inline(__always)
   private mutating func receiveData(_ frame: Frame, into output: inout Output) throws(WireError) {
     let data = try DataFrame(frame)
-    if let state = flows[data.flow], state._withUnsafeGuaranteedRef({ $0.deliver(data, into: &output) }) { return }
+    if let state = recent[data.flow], state._withUnsafeGuaranteedRef({ $0.deliver(data, into: &output) }) { return }
+    receiveOlder(frame, data, into: &output)
+  }
+
+  /// Data of a flow that is not among the recent ones, or that nobody has claimed.
+  @inline(never)
+  private mutating func receiveOlder(_ frame: Frame, _ data: DataFrame, into output: inout Output) {
+    if let state = flows[data.flow] {
+      recent.note(data.flow, state)
+      if state._withUnsafeGuaranteedRef({ $0.deliver(data, into: &output) }) { return }
+    }
     receiveUnclaimed(frame, data, into: &output)
   }
 

@@ -39,10 +39,9 @@ public struct DataFrame {
     guard frame.fieldCount == 5, let fields = QuickHeads(frame, heads: 5) else { return nil }
     var heads = fields
     flow = heads.take(.unsigned)
-    let way = heads.take(.unsigned)
-    time = heads.take(.unsigned)
+    let way = heads.takeByte()
+    time = heads.takeTime()
     offset = heads.take(.unsigned)
-    // A text string is accepted too: the bit that tells them apart does not matter.
     guard let bytes = heads.takeLastString(), way <= 1,
       !offset.addingReportingOverflow(UInt64(bytes.count)).overflow
     else { return nil }
@@ -105,11 +104,11 @@ struct QuickHeads {
     end = frame.base + Int(frame.encodedBytes)
   }
 
-  /// The argument of the next head, which should be of type `major`.
+  /// The argument of the next head, which should be of type `major`, not counting the bits `ignoring`.
   @inlinable
   @inline(__always)
-  mutating func take(_ major: CBORMajor) -> UInt64 {
-    let initial = next.load(as: UInt8.self) ^ major.rawValue
+  mutating func take(_ major: CBORMajor, ignoring: UInt8 = 0) -> UInt64 {
+    let initial = next.load(as: UInt8.self) & ~ignoring ^ major.rawValue
     if initial < 24 {
       next += 1
       return UInt64(initial)
@@ -122,12 +121,31 @@ struct QuickHeads {
     return word &>> UInt64(truncatingIfNeeded: 64 &- 8 &* width)
   }
 
+  /// The next byte, for a value below 24; above that it is some other head.
+  @inlinable
+  @inline(__always)
+  mutating func takeByte() -> UInt8 {
+    let value = next.load(as: UInt8.self)
+    next += 1
+    return value
+  }
+
+  /// The next unsigned integer, which is long unless the clock started seconds ago.
+  @inlinable
+  @inline(__always)
+  mutating func takeTime() -> UInt64 {
+    guard next.load(as: UInt8.self) == CBORMajor.unsigned.rawValue | 27 else { return take(.unsigned) }
+    let value = UInt64(bigEndian: next.loadUnaligned(fromByteOffset: 1, as: UInt64.self))
+    next += 9
+    return value
+  }
+
   /// The last field, a string; nil if it, or anything before it, is not as expected or leaves the frame.
   @inlinable
   @inline(__always)
   mutating func takeLastString() -> UnsafeRawBufferPointer? {
-    let isText = next.load(as: UInt8.self) & 0xe0 == CBORMajor.textString.rawValue
-    let length = take(isText ? .textString : .byteString)
+    // A text string is accepted too: the bit that tells it from a byte string is dropped.
+    let length = take(.byteString, ignoring: CBORMajor.byteString.rawValue ^ CBORMajor.textString.rawValue)
     let left = next.distance(to: end)
     guard faults == 0, left >= 0, length <= UInt64(left) else { return nil }
     return UnsafeRawBufferPointer(start: next, count: Int(truncatingIfNeeded: length))

@@ -97,6 +97,39 @@ final class FlowState {
   }
 }
 
+/// The flows used last, by the low bits of their ids. A capture counts its ids up, so that hardly two open flows share a
+/// place: a flow is found without the search in a table, whose length is different for each and so mispredicted.
+struct RecentFlows: ~Copyable {
+  private static let capacity = 256
+  private let slots: UnsafeMutablePointer<(id: UInt64, state: Unmanaged<FlowState>?)>
+
+  init() {
+    slots = .allocate(capacity: RecentFlows.capacity)
+    slots.initialize(repeating: (0, nil), count: RecentFlows.capacity)
+  }
+
+  deinit { slots.deallocate() }
+
+  @inline(__always)
+  private func slot(_ id: UInt64) -> UnsafeMutablePointer<(id: UInt64, state: Unmanaged<FlowState>?)> {
+    slots + (Int(truncatingIfNeeded: id) & (RecentFlows.capacity - 1))
+  }
+
+  /// The state of a flow that is among them.
+  @inline(__always)
+  subscript(id: UInt64) -> Unmanaged<FlowState>? {
+    let slot = slot(id)
+    return slot.pointee.id == id ? slot.pointee.state : nil
+  }
+
+  mutating func note(_ id: UInt64, _ state: Unmanaged<FlowState>) { slot(id).pointee = (id, state) }
+
+  /// Must be called before the state of a flow is given up.
+  mutating func forget(_ id: UInt64) {
+    if slot(id).pointee.id == id { slot(id).pointee.state = nil }
+  }
+}
+
 /// The frames of a flow that nobody has claimed yet.
 final class UndecidedFlow {
   /// What a decoder may look at, per direction.
