@@ -23,7 +23,6 @@ struct CommandParser: ~Copyable {
   private var line = TextLine()
   private var argumentsLeft: Int64 = 0
   private var bodyLeft = 0
-  private var argumentsStart = 0
   /// Arguments that found no room any more are counted only.
   private var storedArguments: Int64 = 0
   private var isDropping = false
@@ -132,7 +131,6 @@ struct CommandParser: ~Copyable {
   private mutating func endName() {
     name = writer.endName()
     writer.bytes.appendText("args" as StaticString)
-    argumentsStart = writer.bytes.count
     writer.bytes.appendHead(.array, UInt64(argumentCount))
   }
 
@@ -156,7 +154,14 @@ struct CommandParser: ~Copyable {
   /// Says how many arguments there were of which only the first are kept.
   private mutating func markCutArguments() {
     writer.noteCut()
-    writer.bytes.replaceArrayHead(at: argumentsStart, full: argumentCount, stored: storedArguments)
+    let message = UnsafeRawBufferPointer(rebasing: writer.bytes.bytes[writer.messageStart...])
+    var reader = CBORReader(message, streamOffset: 0)
+    // `{"command": name, "args": `, written here a moment ago: reading it cannot fail.
+    guard (try? reader.readMapHead()) != nil, (try? reader.readItem()) != nil, (try? reader.readItem()) != nil,
+      (try? reader.readItem()) != nil
+    else { return }
+    let head = writer.bytes.count - reader.rest.count
+    writer.bytes.replaceArrayHead(at: head, full: argumentCount, stored: storedArguments)
   }
 
   private mutating func finishInline(_ content: TextLine.Content) throws(Malformed) -> Bool {
@@ -184,7 +189,12 @@ struct CommandParser: ~Copyable {
   /// Forgets finished requests, or parts of them.
   mutating func removeFinished(from start: Int, to end: Int) {
     writer.removeFinished(from: start, to: end)
-    argumentsStart -= end - start
+  }
+
+  /// Cuts values of the command that is coming.
+  mutating func makeRoom(leavingBytes target: Int) {
+    if isDropping || state != .body && state != .bodyEnd { writer.closeString() }
+    writer.makeRoom(leavingBytes: target)
   }
 
   // MARK: Losses

@@ -12,6 +12,8 @@ struct CommandTraits {
     case reset
     /// HELLO switches the protocol, and with it the form of messages.
     case hello
+    /// EXEC: the replies of a transaction.
+    case exec
     /// CLIENT: its REPLY subcommand switches replies off and on.
     case client
     /// Runs for as long as its script does, or nobody knows what it is.
@@ -70,6 +72,7 @@ final class CommandTable: Sendable {
     for name: StaticString in ["EVAL", "EVALSHA", "EVAL_RO", "EVALSHA_RO", "FCALL", "FCALL_RO", "DEBUG"] {
       add(name, CommandTraits(effect: .slow))
     }
+    add("EXEC", CommandTraits(effect: .exec))
     add("MONITOR", CommandTraits(effect: .monitor))
     add("RESET", CommandTraits(effect: .reset))
     add("CLIENT", CommandTraits(effect: .client))

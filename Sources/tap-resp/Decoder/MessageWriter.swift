@@ -16,9 +16,12 @@ struct MessageWriter: ~Copyable {
   /// What the message was shortened by so far, for its flags.
   private(set) var isCut = false
   private(set) var isTouchedByGap = false
+  /// Where the heads of aggregates that are open stand, from the outside in: they move when values before them are cut.
+  var openHeads: [Int] = []
 
   mutating func beginMessage() {
     messageStart = bytes.count
+    if !openHeads.isEmpty { openHeads.removeAll(keepingCapacity: true) }
     threshold = .max
     isCut = false
     isTouchedByGap = false
@@ -207,6 +210,13 @@ struct MessageWriter: ~Copyable {
     return content.count - length + 1 == wanted ? content.count : length - 1
   }
 
+  /// No string is coming: what `makeRoom` finds is whole.
+  mutating func closeString() {
+    headPosition = bytes.count
+    contentPosition = bytes.count
+    fullLength = 0
+  }
+
   /// Cuts the largest values so that the message takes `target` bytes at most, if values alone can give that much.
   mutating func makeRoom(leavingBytes target: Int) {
     let finished = UnsafeRawBufferPointer(rebasing: bytes.bytes[messageStart..<headPosition])
@@ -215,7 +225,10 @@ struct MessageWriter: ~Copyable {
     threshold = length
     isCut = true
     let region = UnsafeMutableRawBufferPointer(rebasing: bytes.mutableBytes[messageStart..<headPosition])
-    let trimmed = ValueTrimmer.trim(region, to: length)
+    let start = messageStart
+    for index in openHeads.indices { openHeads[index] -= start }
+    let trimmed = ValueTrimmer.trim(region, to: length, moving: &openHeads)
+    for index in openHeads.indices { openHeads[index] += start }
     let removed = headPosition - messageStart - trimmed
     bytes.removeRange(messageStart + trimmed, lengthBytes: removed)
     headPosition -= removed

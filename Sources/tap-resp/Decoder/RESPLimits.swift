@@ -12,8 +12,8 @@ package enum RESPLimits {
   package static let depth = 128
   /// A line: an inline command, a simple string, an error, a big number. redis-server's own limit for a request line.
   package static let lineBytes = 64 << 10
-  /// Requests of one flow that wait for a reply.
-  package static let pendingRequests = 1 << 18
+  /// Requests of one flow that wait for a reply: a little over 10 MiB beside their values.
+  package static let pendingRequests = (1 << 18) - 1
   /// Replies of one flow that wait for their request.
   package static let waitingReplies = 4096
   /// Bytes in which a boundary is looked for behind a loss.

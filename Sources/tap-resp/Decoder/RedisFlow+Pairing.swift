@@ -27,7 +27,10 @@ extension RedisFlow {
     if !isVouched { flags.insert(.unvouched) }
     if traits.isBlocking { flags.insert(.blocking) }
     if flags.contains(.gap) { doubtCommand(&traits, &flags) }
-    if traits.mayHoldSecrets { Secrets.redact(&commands.writer) }
+    if traits.mayHoldSecrets {
+      Secrets.redact(&commands.writer)
+      sawSecrets = true
+    }
     let request = PendingRequest(
       time: data.time, process: data.process, bytes: Int32(truncatingIfNeeded: commands.writer.messageBytes),
       flags: flags, effect: traits.effect, mayHoldSecrets: traits.mayHoldSecrets,
@@ -181,7 +184,8 @@ extension RedisFlow {
   @inline(__always)
   func answer(with reply: WaitingReply, _ response: UnsafeRawBufferPointer, into output: inout Output) {
     guard let request = pending.first else { return keepWaiting(reply, response, into: &output) }
-    if request.effect == .none, !request.mayHoldSecrets, !reply.isError || !request.flags.contains(.unvouched) {
+    let mayRepeatSecrets = (reply.isError || sawSecrets) && request.flags.contains(.unvouched)
+    if request.effect == .none, !request.mayHoldSecrets, !mayRepeatSecrets {
       pair(request, reply, response: response, into: &output)
     } else {
       answerSpecial(request, reply, response, into: &output)
@@ -236,8 +240,8 @@ extension RedisFlow {
     _ request: PendingRequest, _ reply: WaitingReply, _ response: UnsafeRawBufferPointer, into output: inout Output
   ) {
     // Where pairs are in doubt, so is whose arguments an error repeats.
-    if reply.isError, request.mayHoldSecrets || request.flags.contains(.unvouched),
-      let redacted = Secrets.redactedError(response)
+    if request.mayHoldSecrets || request.effect == .exec && sawSecrets || request.flags.contains(.unvouched),
+      let redacted = Secrets.redactedErrors(response, isError: reply.isError)
     {
       return pair(request, reply, response: redacted.bytes, into: &output)
     }
@@ -316,7 +320,7 @@ extension RedisFlow {
     if flags.isDisjoint(with: [.push, .monitor]) { flags.insert(.unrequested) }
     if !isVouched { flags.insert(.unvouched) }
     // Nobody knows whose arguments an error without a request repeats.
-    if reply.isError, let redacted = Secrets.redactedError(response) {
+    if reply.isError || sawSecrets, let redacted = Secrets.redactedErrors(response, isError: reply.isError) {
       return emit(reply, redacted.bytes, flags, into: &output)
     }
     emit(reply, response, flags, into: &output)

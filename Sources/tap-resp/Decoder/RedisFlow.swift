@@ -21,6 +21,8 @@ package final class RedisFlow: FlowDecoder {
   /// Behind SYNC: what follows is a replication stream, which is no exchange of commands and replies.
   @exclusivity(unchecked) var isReplica = false
   @exclusivity(unchecked) var replyMode = ReplyMode.on
+  /// Whether a command came that may hold secrets: EXEC's errors can repeat those of a transaction.
+  @exclusivity(unchecked) var sawSecrets = false
 
   /// Whether pairs are certain: false from a loss, or from the join in the middle, to the next quiet point.
   @exclusivity(unchecked) var isVouched: Bool
@@ -301,8 +303,8 @@ package final class RedisFlow: FlowDecoder {
   /// Cuts values of what is held to `target` bytes, as far as values are what takes the room.
   func cutHeldValues(toBytes target: Int) {
     cutPendingValues(toBytes: target)
-    if commands.writer.messageBytes > target { commands.writer.makeRoom(leavingBytes: target) }
-    if replies.writer.messageBytes > target { replies.writer.makeRoom(leavingBytes: target) }
+    if commands.writer.messageBytes > target { commands.makeRoom(leavingBytes: target) }
+    if replies.writer.messageBytes > target { replies.makeRoom(leavingBytes: target) }
     heldBytes = commands.writer.bytes.count + replies.writer.bytes.count + waiting.heldBytes
   }
 }

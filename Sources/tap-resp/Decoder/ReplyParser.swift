@@ -20,7 +20,7 @@ struct ReplyParser: ~Copyable {
     /// Elements in full and those written; equal unless the message is too large.
     var full: Int64
     var stored: Int64
-    /// Where the aggregate's head stands.
+    /// Which of the writer's open heads is its own; negative where the aggregate is not written.
     var head: Int
     var major: CBORMajor
     var isStreamed: Bool
@@ -295,7 +295,7 @@ struct ReplyParser: ~Copyable {
     guard !overflow else { throw Malformed() }
     if isTop { try writeTopHead() } else if isStoring { writeNestedTag() }
     let major: CBORMajor = isMap ? .map : .array
-    let head = isStoring ? writer.bytes.count : -1
+    let position = writer.bytes.count
     if isStoring, !isStreamed { writer.bytes.appendHead(major, UInt64(count)) }
     if items == 0, !isStreamed {
       if isAttribute {
@@ -304,6 +304,8 @@ struct ReplyParser: ~Copyable {
       }
       return finishValue(isStored: isStoring)
     }
+    let head = isStoring ? writer.openHeads.count : -1
+    if isStoring { writer.openHeads.append(position) }
     levels.append(
       Level(
         left: isStreamed ? .max : items, full: isStreamed ? 0 : items, stored: 0, head: head, major: major,
@@ -373,17 +375,17 @@ struct ReplyParser: ~Copyable {
 
   /// Sets the head of an aggregate whose number of elements differs from what the head says, or had none yet.
   private mutating func close(_ level: Level) {
-    guard level.head >= 0 else { return }
+    guard level.head >= 0, let position = writer.openHeads.popLast() else { return }
     let unit: Int64 = level.major == .map ? 2 : 1
     if level.isStreamed {
       var head = ByteBuffer(capacityBytes: 16)
       head.appendHead(level.major, UInt64(level.full / unit))
-      _ = writer.bytes.insertHole(at: level.head, lengthBytes: head.count)
+      _ = writer.bytes.insertHole(at: position, lengthBytes: head.count)
         .update(fromContentsOf: head.bytes.bindMemory(to: UInt8.self))
     }
     if level.stored < level.full {
       writer.bytes.replaceArrayHead(
-        at: level.head, full: level.full / unit, stored: level.stored / unit, major: level.major)
+        at: position, full: level.full / unit, stored: level.stored / unit, major: level.major)
     }
   }
 
@@ -479,6 +481,13 @@ struct ReplyParser: ~Copyable {
     levels.removeLast()
     close(level)
     return finishValue(isStored: level.head >= 0)
+  }
+
+  /// Cuts values of the message that is coming.
+  mutating func makeRoom(leavingBytes target: Int) {
+    let isStringOpen = isStoring && (state == .body || state == .bodyEnd || isStreamedString)
+    if !isStringOpen { writer.closeString() }
+    writer.makeRoom(leavingBytes: target)
   }
 
   // MARK: Losses

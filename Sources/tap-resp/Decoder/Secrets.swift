@@ -43,9 +43,12 @@ enum Secrets {
     output.append(UnsafeRawBufferPointer(rebasing: message[..<argsStart]))
     output.append(UnsafeRawBufferPointer(rebasing: message[argsStart..<(message.count - reader.rest.count)]))
     var rule = Rule(command: command, argumentCount: count)
+    var isCertain = true
     for index in 0..<count {
-      guard let item = try? reader.readItem() else { return false }
-      if rule.isSecret(item, at: index) { output.appendText(mask) } else { output.append(item) }
+      guard let head = try? reader.peekHead(), let item = try? reader.readItem() else { return false }
+      if rule.isSecret(item, at: index) || !isCertain { output.appendText(mask) } else { output.append(item) }
+      // What follows a word that is not whole may be anything.
+      if head.major == .tag { isCertain = false }
     }
     return true
   }
@@ -53,24 +56,44 @@ enum Secrets {
   /// Behind these words redis-server repeats arguments: of a command that it does not know, and of ACL SETUSER.
   private static let echoes = ["with args beginning with", "ACL SETUSER modifier"].map { Array($0.utf8) }
 
-  /// An error can repeat the arguments of a command that the server did not know or that was wrong: returns the response
-  /// map without them, or nil where it has none.
-  static func redactedError(_ response: UnsafeRawBufferPointer) -> ByteBuffer? {
+  /// Errors can repeat the arguments of a command that the server did not know or that was wrong: returns the response map
+  /// without them, or nil where it has none. Errors inside of aggregates are those of a transaction or a script.
+  static func redactedErrors(_ response: UnsafeRawBufferPointer, isError: Bool) -> ByteBuffer? {
     var reader = CBORReader(response, streamOffset: 0)
-    guard (try? reader.readMapHead()) != nil, (try? reader.readItem()) != nil, (try? reader.readItem()) != nil,
-      (try? reader.readItem()) != nil, let text = try? reader.readString(),
-      let end = text.indices.first(where: { index in echoes.contains { text[..<index].hasSuffix($0) } })
-    else { return nil }
-    var shown = Array(text.prefix(end))
-    shown += Array(": ".utf8)
-    shown += UnsafeBufferPointer(start: mask.utf8Start, count: mask.utf8CodeUnitCount)
-    var redacted = ByteBuffer(capacityBytes: 128)
-    redacted.appendMapHead(2)
-    redacted.appendText("response_type" as StaticString)
-    redacted.appendText("error" as StaticString)
-    redacted.appendText("response_value" as StaticString)
-    redacted.appendString(shown)
+    var redacted = ByteBuffer(capacityBytes: 16)
+    var copied = 0
+    var isErrorText = isError
+    while !reader.isAtEnd {
+      let start = response.count - reader.rest.count
+      guard let head = try? reader.readHead() else { break }
+      guard head.major == .textString || head.major == .byteString else {
+        isErrorText = isError || head.major == .tag && head.argument == WireTag.error
+        continue
+      }
+      guard let text = try? reader.readPayload(of: head) else { break }
+      if isErrorText, let end = endOfEcho(in: text) {
+        redacted.append(UnsafeRawBufferPointer(rebasing: response[copied..<start]))
+        redacted.appendString(
+          Array(text[..<end]) + Array(": ".utf8)
+            + UnsafeBufferPointer(start: mask.utf8Start, count: mask.utf8CodeUnitCount))
+        copied = response.count - reader.rest.count
+      }
+      isErrorText = isError
+    }
+    guard copied > 0 else { return nil }
+    redacted.append(UnsafeRawBufferPointer(rebasing: response[copied...]))
     return redacted
+  }
+
+  /// Where the words end behind which arguments follow; nil where there are none.
+  private static func endOfEcho(in text: UnsafeRawBufferPointer) -> Int? {
+    for echo in echoes where text.count > echo.count {
+      for start in 0...(text.count - echo.count) where text[start] == echo[0] {
+        let end = start + echo.count
+        if text[start..<end].elementsEqual(echo) { return end }
+      }
+    }
+    return nil
   }
 }
 
@@ -144,8 +167,4 @@ private struct Rule {
     guard let string = try? reader.readString() else { return "" }
     return String(decoding: string.prefix(256), as: UTF8.self)
   }
-}
-
-extension Slice<UnsafeRawBufferPointer> {
-  fileprivate func hasSuffix(_ end: [UInt8]) -> Bool { count >= end.count && suffix(end.count).elementsEqual(end) }
 }

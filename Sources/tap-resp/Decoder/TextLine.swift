@@ -7,6 +7,8 @@ struct TextLine: ~Copyable {
   private var kept = ByteBuffer(capacityBytes: 16)
   /// Bytes of the line so far, those dropped included.
   private var length = 0
+  /// The last byte of the line so far, also where it was dropped.
+  private var last: UInt8 = 0
 
   /// A whole line without its end.
   struct Content {
@@ -30,20 +32,20 @@ struct TextLine: ~Copyable {
     let end = base.distance(to: UnsafeRawPointer(found))
     position = end &+ 1
     if length == 0, end &- start <= RESPLimits.lineBytes {
-      return TextLine.content(UnsafeRawBufferPointer(start: base + start, count: end &- start), end &- start)
+      let line = UnsafeRawBufferPointer(start: base + start, count: end &- start)
+      return TextLine.content(line, end &- start, last: line.last)
     }
     keep(UnsafeRawBufferPointer(rebasing: bytes[start..<end]))
-    let full = length
+    let (full, last) = (length, self.last)
     length = 0
+    self.last = 0
     defer { kept.removeAll() }
-    return TextLine.content(kept.bytes, full)
+    return TextLine.content(kept.bytes, full, last: last)
   }
 
   @inline(__always)
-  private static func content(_ bytes: UnsafeRawBufferPointer, _ fullLength: Int) -> Content {
-    guard let last = bytes.last, last == 0x0d else {
-      return Content(bytes: bytes, fullLength: fullLength, hasReturn: false)
-    }
+  private static func content(_ bytes: UnsafeRawBufferPointer, _ fullLength: Int, last: UInt8?) -> Content {
+    guard last == 0x0d else { return Content(bytes: bytes, fullLength: fullLength, hasReturn: false) }
     // Of a line that was cut the last byte kept is its own, whatever it is.
     let isWhole = bytes.count == fullLength
     return Content(
@@ -53,6 +55,7 @@ struct TextLine: ~Copyable {
 
   private mutating func keep(_ bytes: UnsafeRawBufferPointer) {
     length += bytes.count
+    last = bytes.last ?? last
     kept.append(UnsafeRawBufferPointer(rebasing: bytes.prefix(RESPLimits.lineBytes - kept.count)))
   }
 
@@ -60,6 +63,7 @@ struct TextLine: ~Copyable {
   mutating func reset() {
     kept.removeAll()
     length = 0
+    last = 0
   }
 
   /// What of an unfinished line has come.

@@ -45,6 +45,13 @@ package enum ValueTrimmer {
   ///
   /// The tokens move towards the front of the region; what is behind them is left to the caller.
   package static func trim(_ region: UnsafeMutableRawBufferPointer, to limit: Int) -> Int {
+    var none: [Int] = []
+    return trim(region, to: limit, moving: &none)
+  }
+
+  /// The same; `positions` of tokens in the region, in ascending order, move with their tokens.
+  static func trim(_ region: UnsafeMutableRawBufferPointer, to limit: Int, moving positions: inout [Int]) -> Int {
+    var next = 0
     guard let base = region.baseAddress else { return 0 }
     var reader = CBORReader(UnsafeRawBufferPointer(region), streamOffset: 0)
     var written = 0
@@ -52,6 +59,10 @@ package enum ValueTrimmer {
     var tokensOfMark = 0
     while !reader.isAtEnd {
       let start = region.count - reader.rest.count
+      while next < positions.count, positions[next] <= start {
+        positions[next] = written
+        next += 1
+      }
       guard let head = try? reader.readHead() else { break }
       let isString = head.major == .byteString || head.major == .textString
       guard isString, let payload = try? reader.readPayload(of: head) else {
@@ -79,6 +90,10 @@ package enum ValueTrimmer {
         memmove(base + written, base + start, length)
         written += length
       }
+    }
+    while next < positions.count {
+      positions[next] -= region.count - written
+      next += 1
     }
     return written
   }

@@ -1,0 +1,94 @@
+// Which flows are Redis: other protocols pass unchanged, and Redis is found wherever the capture joined it.
+import Support
+import TapWire
+import Testing
+
+@testable import RESP
+
+@Suite struct ClaimTests {
+  /// The first bytes of other protocols, in the order in which they are sent.
+  private static let others: [(String, [Event])] = [
+    ("HTTP", [.client("GET / HTTP/1.1\r\nHost: x\r\n\r\n"), .server("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")]),
+    ("HTTP with a known word", [.client("GET key HTTP/1.0\r\n\r\n"), .server("HTTP/1.0 404 Not Found\r\n\r\n")]),
+    ("TLS", [.client([0x16, 3, 1, 0, 5, 1, 0, 0, 1, 3]), .server([0x16, 3, 3, 0, 2, 2, 0])]),
+    ("memcached get", [.client("get key\r\n"), .server("VALUE key 0 1\r\nx\r\nEND\r\n")]),
+    ("memcached set", [.client("set key 0 0 1\r\nx\r\n"), .server("STORED\r\n")]),
+    ("memcached incr", [.client("incr key 1\r\n"), .server("2\r\n")]),
+    ("memcached touch", [.client("touch key 0\r\n"), .server("TOUCHED\r\n")]),
+    (
+      "POP3",
+      [
+        .server("+OK POP3 ready\r\n"), .client("USER ada\r\n"), .server("+OK\r\n"), .client("PASS x\r\n"),
+        .server("-ERR no\r\n"), .client("QUIT\r\n"), .server("+OK bye\r\n"),
+      ]
+    ),
+    ("POP3 without a greeting", [.client("QUIT\r\n"), .server("+OK bye\r\n")]),
+    ("POP3 AUTH", [.server("+OK ready\r\n"), .client("AUTH PLAIN\r\n"), .server("+ \r\n"), .client("AGEAYg==\r\n")]),
+    ("SMTP", [.server("220 mx ESMTP\r\n"), .client("EHLO x\r\n"), .server("250 mx\r\n"), .client("QUIT\r\n")]),
+    ("FTP", [.server("220 ready\r\n"), .client("TYPE I\r\n"), .server("200 ok\r\n"), .client("PING\r\n")]),
+    ("IMAP", [.server("* OK ready\r\n"), .client("a1 LOGIN a b\r\n"), .server("a1 OK\r\n")]),
+    ("MySQL", [.server([0x4a, 0, 0, 0, 10] + Array("8.0.30\0".utf8)), .client([0x20, 0, 0, 1, 0x85, 0xa6])]),
+    ("PostgreSQL", [.client([0, 0, 0, 8, 4, 0xd2, 0x16, 0x2f]), .server("N")]),
+    ("NATS", [.server("INFO {\"server_id\":\"x\"} \r\n"), .client("PING\r\n"), .server("PONG\r\n")]),
+    ("SSH", [.server("SSH-2.0-OpenSSH_9.2\r\n"), .client("SSH-2.0-OpenSSH_9.2\r\n")]),
+    ("nothing", []),
+  ]
+
+  @Test(arguments: others.indices, [true, false]) func otherProtocolsPass(_ index: Int, isWhole: Bool) throws {
+    let (name, events) = Self.others[index]
+    var conversation = Conversation(events)
+    conversation.split = { count in isWhole ? [count] : Array(repeating: 1, count: count) }
+    let decoded = try Decoded(conversation)
+    #expect(decoded.exchanges.isEmpty, "\(name)")
+    #expect(decoded.output == conversation.stream, "\(name) must pass byte for byte")
+  }
+
+  @Test func inlineRedisIsClaimedByItsReply() throws {
+    #expect(try Decoded(.client("GET a\r\n"), .server("$-1\r\n")).lines == ["GET [a] → null null"])
+    #expect(try Decoded(.client("PING\n"), .server("+PONG\r\n")).lines == ["PING [] → simple_string PONG"])
+    #expect(try Decoded(.client("PING\n")).lines == [])
+  }
+
+  @Test(arguments: [Role.client, .server]) func eitherSide(_ role: Role) throws {
+    var conversation = Conversation([.command("GET a"), .server("$-1\r\n")])
+    conversation.role = role
+    #expect(try Decoded(conversation).lines == ["GET [a] → null null"])
+  }
+
+  /// Joined at any byte of a conversation: what follows is found, and nothing is made up.
+  @Test func joinedAtEveryByte() throws {
+    let request = encode("SET", "key", "some\r\nvalue") + encode("GET", "key")
+    let reply = Array("+OK\r\n$11\r\nsome\r\nvalue\r\n".utf8)
+    let rest: [Event] = [
+      .command("MGET a b"), .server("*2\r\n$1\r\n1\r\n$1\r\n2\r\n"), .command("GET a"), .server("$1\r\n1\r\n"),
+      .silence(milliseconds: 100), .command("GET x"), .server("$-1\r\n"),
+      .silence(milliseconds: 100), .command("GET b"), .server("$1\r\n2\r\n"),
+    ]
+    for start in 0...(request.count + reply.count) {
+      let events: [Event] =
+        start < request.count
+        ? [.client(Array(request[start...])), .server(reply)] : [.server(Array(reply[(start - request.count)...]))]
+      var conversation = Conversation(events + rest)
+      conversation.isPreexisting = true
+      let decoded = try Decoded(conversation)
+      #expect(decoded.lines.last == "GET [b] → bulk_string 2", "joined at byte \(start)")
+      for exchange in decoded.exchanges.dropLast(2) {
+        #expect(exchange.flags.contains("unvouched"), "joined at byte \(start): \(exchange)")
+      }
+    }
+  }
+
+  /// Joined inside of a value of a megabyte that says nothing.
+  @Test func joinedInsideALargeValue() throws {
+    let rest = [UInt8](repeating: 0x78, count: 1 << 20) + [0x0d, 0x0a]
+    var conversation = Conversation([
+      .client(rest), .server("+OK\r\n"), .command("GET a"), .server("$1\r\n1\r\n"), .silence(milliseconds: 100),
+      .command("GET b"), .server("$1\r\n2\r\n"),
+    ])
+    conversation.isPreexisting = true
+    conversation.split = { count in
+      Array(repeating: 16_384, count: count / 16_384) + (count % 16_384 > 0 ? [count % 16_384] : [])
+    }
+    #expect(try Decoded(conversation).lines.last == "GET [b] → bulk_string 2")
+  }
+}

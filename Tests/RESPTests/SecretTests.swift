@@ -1,0 +1,88 @@
+// Passwords never leave the stage for a flow that it claimed: whole, split, cut short or with bytes missing.
+import Support
+import TapWire
+import Testing
+
+@testable import RESP
+
+@Suite struct SecretTests {
+  private static let secret = "hunter2-horse-staple"
+
+  private static func holdsSecret(_ output: [UInt8]) -> Bool {
+    // A beginning of it would be too much as well.
+    let text = String(decoding: output, as: UTF8.self)
+    return text.contains(secret.prefix(7)) || text.contains("horse") || text.contains("staple")
+  }
+
+  private static let commands: [[String]] = [
+    ["AUTH", secret], ["auth", secret], ["AUTH", "ada", secret], ["Auth", "a", secret, "c"],
+    ["HELLO", "3", "AUTH", "ada", secret, "SETNAME", "n"], ["hello", "2", "auth", "ada", secret],
+    ["CONFIG", "SET", "requirepass", secret], ["config", "set", "maxmemory", "1", "MasterAuth", secret],
+    ["ACL", "SETUSER", "ada", "on", ">\(secret)", "~*"], ["ACL", "SETUSER", "ada", "<\(secret)", "#\(secret)"],
+    ["MIGRATE", "h", "6379", "", "0", "100", "AUTH", secret, "KEYS", "a"],
+    ["MIGRATE", "h", "6379", "k", "0", "100", "AUTH2", "ada", secret],
+    ["SENTINEL", "SET", "mymaster", "auth-pass", secret],
+  ]
+
+  @Test(arguments: commands) func isMasked(_ words: [String]) throws {
+    let bytes = encode(words.map { Array($0.utf8) })
+    let decoded = try Decoded(.command("PING"), .server("+PONG\r\n"), .client(bytes), .server("+OK\r\n"))
+    #expect(!Self.holdsSecret(decoded.output))
+    #expect(decoded.lines.last?.contains("(redacted)") == true)
+    #expect(decoded.lines.last?.hasSuffix("→ simple_string OK") == true)
+  }
+
+  @Test(arguments: commands) func isMaskedInATransaction(_ words: [String]) throws {
+    let bytes = encode(words.map { Array($0.utf8) })
+    let decoded = try Decoded(
+      .command("MULTI"), .server("+OK\r\n"), .client(bytes), .server("+QUEUED\r\n"), .command("EXEC"),
+      .server("*1\r\n-ERR Error in ACL SETUSER modifier '<\(Self.secret)': no such password\r\n"))
+    #expect(!Self.holdsSecret(decoded.output))
+    #expect(decoded.exchanges.count == 3)
+  }
+
+  @Test(arguments: commands) func isMaskedWhateverIsMissing(_ words: [String]) throws {
+    let bytes = encode(words.map { Array($0.utf8) })
+    for position in 0..<bytes.count {
+      let (before, behind) = (Array(bytes[..<position]), Array(bytes[position...]))
+      let split = try Decoded(
+        .command("PING"), .server("+PONG\r\n"), .client(before), .client(behind), .server("+OK\r\n"))
+      #expect(!Self.holdsSecret(split.output), "split at \(position)")
+      let truncated = try Decoded(.command("PING"), .server("+PONG\r\n"), .client(before))
+      #expect(!Self.holdsSecret(truncated.output), "truncated at \(position)")
+      for length in [1, 5] where position + length <= bytes.count {
+        let lossy = try Decoded(
+          .command("PING"), .server("+PONG\r\n"), .client(before), .clientGap(length),
+          .client(Array(bytes[(position + length)...])), .server("+OK\r\n"), .command("PING"), .server("+PONG\r\n"))
+        #expect(!Self.holdsSecret(lossy.output), "\(length) bytes missing at \(position): \(lossy.lines)")
+      }
+    }
+  }
+
+  @Test func inline() throws {
+    let decoded = try Decoded(
+      .client("PING\r\n"), .server("+PONG\r\n"), .client("auth '\(Self.secret)'\r\nAUTH ada \(Self.secret)\r\n"),
+      .server("+OK\r\n+OK\r\n"))
+    #expect(!Self.holdsSecret(decoded.output))
+    #expect(
+      decoded.lines.suffix(2) == [
+        "AUTH [(redacted)] → simple_string OK", "AUTH [ada, (redacted)] → simple_string OK",
+      ])
+  }
+
+  @Test(arguments: [
+    "-ERR unknown command `HELLO`, with args beginning with: `3`, `AUTH`, `ada`, `\(secret)`, \r\n",
+    "-ERR Error in ACL SETUSER modifier '<\(secret)': The password you are trying to remove does not exist\r\n",
+  ]) func errorsThatRepeatArguments(_ error: String) throws {
+    let request = encode("ACL", "SETUSER", "ada", "<\(Self.secret)")
+    let paired = try Decoded(.command("PING"), .server("+PONG\r\n"), .client(request), .server(error))
+    #expect(!Self.holdsSecret(paired.output))
+    let lossy = try Decoded(
+      .command("PING"), .server("+PONG\r\n"), .clientGap(100), .command("GET a"), .server(error + error))
+    #expect(!Self.holdsSecret(lossy.output))
+    // An error that repeats what is no secret stays whole.
+    let plain = try Decoded(
+      .command("FOO bar"), .server("-ERR unknown command 'FOO', with args beginning with: 'bar' \r\n"))
+    #expect(plain.lines == ["FOO [bar] → error ERR unknown command 'FOO', with args beginning with: 'bar' "])
+  }
+}
