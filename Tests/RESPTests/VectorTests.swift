@@ -47,12 +47,12 @@ struct Vector: Decodable, CustomTestStringConvertible {
           if vector.dir == "C" {
             while case .command = try commands.next(piece, &position) {
               outcome.messages.append(render(commands.writer.bytes.bytes[commands.writer.messageStart...]))
-              commands.writer.clear()
+              commands.writer.clear(keepingBytes: RESPLimits.smallestKeptBytes)
             }
           } else {
             while case .message(let kind) = try replies.next(piece, &position) {
               outcome.messages.append("\(kind) " + render(replies.writer.bytes.bytes[...]))
-              replies.writer.clear()
+              replies.writer.clear(keepingBytes: RESPLimits.smallestKeptBytes)
             }
           }
         } catch {

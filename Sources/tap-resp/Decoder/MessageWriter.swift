@@ -27,10 +27,10 @@ struct MessageWriter: ~Copyable {
     isTouchedByGap = false
   }
 
-  /// Forgets all messages, and gives the memory of unusually large ones back.
+  /// Forgets all messages, and gives the memory back if they took more than `keptBytes`.
   @inline(__always)
-  mutating func clear() {
-    if bytes.count > 64 << 10 { releaseMemory() }
+  mutating func clear(keepingBytes keptBytes: Int) {
+    if bytes.count > keptBytes { releaseMemory() }
     bytes.removeAll()
     messageStart = 0
   }

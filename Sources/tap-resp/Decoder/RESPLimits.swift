@@ -6,6 +6,10 @@ package enum RESPLimits {
   package static let exchangeBytes = 8 << 20
   /// Values that all flows of the stage hold together. Beyond it the largest are cut.
   package static let stageBytes = 32 << 20
+  /// What the empty buffers of all flows keep together, two for each flow, and each of them at least and at most.
+  static let keptBytes = 16 << 20
+  static let smallestKeptBytes = 64 << 10
+  static let largestKeptBytes = 1 << 20
   /// A value is not cut below this; where that does not suffice, aggregates are cut.
   package static let smallestCutBytes = 64
   /// Levels of nested aggregates. redis-server nests 2 or 3 levels; hiredis reads 9.

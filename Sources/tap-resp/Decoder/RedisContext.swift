@@ -4,6 +4,7 @@ import TapWire
 package final class RedisContext {
   /// Bytes that all flows hold.
   @exclusivity(unchecked) private(set) var heldBytes = 0
+  @exclusivity(unchecked) private(set) var keptBytes = RESPLimits.largestKeptBytes
   private var flows: [UInt64: Unowned] = [:]
   private var skippedBytes: UInt64 = 0
   private var skippedFlows: UInt64 = 0
@@ -19,10 +20,21 @@ package final class RedisContext {
     noFlags = empty
   }
 
-  func add(_ flow: RedisFlow) { flows[flow.id] = Unowned(flow: flow) }
+  func add(_ flow: RedisFlow) {
+    flows[flow.id] = Unowned(flow: flow)
+    shareKeptBytes()
+  }
+
+  /// What an empty buffer of a flow may keep for the next message: with few flows enough for large values, which
+  /// otherwise take memory from the kernel and give it back for each.
+  private func shareKeptBytes() {
+    let share = RESPLimits.keptBytes / (2 * max(1, flows.count))
+    keptBytes = min(max(share, RESPLimits.smallestKeptBytes), RESPLimits.largestKeptBytes)
+  }
 
   func remove(_ flow: RedisFlow) {
     flows[flow.id] = nil
+    shareKeptBytes()
     heldBytes -= flow.heldBytes
   }
 

@@ -127,7 +127,7 @@ extension RedisFlow {
     requestsStart &+= mapBytes
     pending.removeFirst()
     if pending.isEmpty, commands.isAtBoundary {
-      commands.writer.clear()
+      commands.writer.clear(keepingBytes: context.keptBytes)
       requestsStart = 0
     } else if requestsStart >= 64 << 10, requestsStart * 2 >= commands.writer.bytes.count {
       commands.removeFinished(from: 0, to: requestsStart)
@@ -177,7 +177,7 @@ extension RedisFlow {
     } else {
       answer(with: reply, replies.writer.bytes.bytes, into: &output)
     }
-    replies.writer.clear()
+    replies.writer.clear(keepingBytes: context.keptBytes)
   }
 
   /// Pairs a reply with the first pending request.

@@ -71,11 +71,43 @@ package final class RedisFlow: FlowDecoder {
     lastTime = max(lastTime, data.time)
     wasReplyLast = data.direction != requestDirection
     if wasReplyLast {
-      receiveReplies(data.bytes, data, into: &output)
+      let taken = takePlainReplies(data, into: &output)
+      if taken < data.bytes.count {
+        receiveReplies(UnsafeRawBufferPointer(rebasing: data.bytes[taken...]), data, into: &output)
+      }
     } else {
-      receiveCommands(data.bytes, data, into: &output)
+      let taken = takeWholeCommands(data, into: &output)
+      if taken < data.bytes.count, !isReplica {
+        receiveCommands(UnsafeRawBufferPointer(rebasing: data.bytes[taken...]), data, into: &output)
+      }
     }
     account()
+  }
+
+  /// Takes the whole commands that the data begins with; returns how many bytes they are.
+  @inline(__always)
+  private func takeWholeCommands(_ data: DataFrame, into output: inout Output) -> Int {
+    guard commandSearch == nil, commands.isAtBoundary else { return 0 }
+    var position = 0
+    while position < data.bytes.count, data.bytes[position] == UInt8(ascii: "*"),
+      commands.takeWhole(data.bytes, &position)
+    {
+      commandsProved = true
+      finishWholeCommand(data, into: &output)
+      if isReplica { break }
+    }
+    return position
+  }
+
+  /// Takes the replies that the data begins with as long as all is as usual; returns how many bytes they are.
+  @inline(__always)
+  private func takePlainReplies(_ data: DataFrame, into output: inout Output) -> Int {
+    guard replySearch == nil, isPlain(data) else { return 0 }
+    var position = 0
+    while position < data.bytes.count, answerPlain(data.bytes, &position, data, into: &output) {
+      repliesProved = true
+    }
+    return position
   }
 
   /// Parses, and looks for a boundary wherever that fails, up to the end of the bytes.
@@ -102,14 +134,6 @@ package final class RedisFlow: FlowDecoder {
     _ bytes: UnsafeRawBufferPointer, _ data: DataFrame, into output: inout Output
   ) -> Int? {
     var position = 0
-    if commands.isAtBoundary {
-      while position < bytes.count, bytes[position] == UInt8(ascii: "*"), commands.takeWhole(bytes, &position) {
-        commandsProved = true
-        finishWholeCommand(data, into: &output)
-        if isReplica { return nil }
-      }
-      if position == bytes.count { return nil }
-    }
     do throws(Malformed) {
       while case .command = try commands.next(bytes, &position) {
         commandsProved = true
@@ -145,10 +169,6 @@ package final class RedisFlow: FlowDecoder {
     _ bytes: UnsafeRawBufferPointer, _ data: DataFrame, into output: inout Output
   ) -> Int? {
     var position = 0
-    if isPlain(data) {
-      while position < bytes.count, answerPlain(bytes, &position, data, into: &output) { repliesProved = true }
-      if position == bytes.count { return nil }
-    }
     if replies.isAtBoundary { replyFirstByte = data.time }
     do throws(Malformed) {
       while case .message(let kind) = try replies.next(bytes, &position) {
