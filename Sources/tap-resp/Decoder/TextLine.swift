@@ -50,7 +50,7 @@ struct TextLine: ~Copyable {
     let isWhole = bytes.count == fullLength
     return Content(
       bytes: isWhole ? UnsafeRawBufferPointer(rebasing: bytes.dropLast()) : bytes,
-      fullLength: isWhole ? fullLength - 1 : fullLength, hasReturn: true)
+      fullLength: fullLength - 1, hasReturn: true)
   }
 
   private mutating func keep(_ bytes: UnsafeRawBufferPointer) {

@@ -2,6 +2,7 @@
 
 import base64
 import json
+import math
 from collections import Counter
 
 from .resp import BigNumber, Double, Error, Map, Push, Set, Simple, Verbatim
@@ -65,6 +66,9 @@ def _inner(value):
         return {"error": json_string(value)}
     if isinstance(value, (Map, Set, Push, list)):
         return _aggregate(value)
+    if isinstance(value, Double):
+        number = float(value)
+        return number if math.isfinite(number) else value.decode()
     if isinstance(value, bytes):
         return json_string(value)
     if isinstance(value, int) and not isinstance(value, bool) and abs(value) > 2**53:
