@@ -10,7 +10,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."
 import decode  # noqa: E402
 import hooks  # noqa: E402
 import live  # noqa: E402
-from report import machine  # noqa: E402
+from report import idleness, machine  # noqa: E402
 
 
 def main():
@@ -19,6 +19,7 @@ def main():
     parser.add_argument("parts", nargs="*", help="live, hooks, decode; all if none is named")
     options = parser.parse_args()
     rounds, requests = (1, 10_000) if options.quick else (5, 200_000)
+    where = f"{machine()}; {idleness()}"
     with tempfile.TemporaryDirectory(prefix="tap-bench.") as work:
         parts = {
             "live": lambda: live.measure(work, rounds, requests),
@@ -29,13 +30,13 @@ def main():
         if unknown:
             parser.error(f"no such part: {', '.join(sorted(unknown))}; expected {', '.join(parts)}")
         tables = []
-        print(f"{machine()}\n", flush=True)
+        print(f"{where}\n", flush=True)
         for name in options.parts or parts:
             for table in parts[name]():
                 print(table.text(), flush=True)
                 tables.append(table)
     if not options.quick:
-        print(f"As Markdown, for docs/performance.md:\n\nMeasured on: {machine()}.\n")
+        print(f"As Markdown, for docs/performance.md:\n\nMeasured on: {where}.\n")
         print("\n".join(table.markdown() for table in tables))
 
 

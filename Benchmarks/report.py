@@ -17,6 +17,11 @@ def machine():
     return f"{model}, {os.cpu_count()} cores, {memory:.0f} GiB, Linux {platform.release()}{virtual}"
 
 
+def idleness():
+    """What else the machine does: figures of a busy one are noise."""
+    return f"load average before the start: {os.getloadavg()[0]:.1f}"
+
+
 class Table:
     """Rows of text with a title and a head."""
 
