@@ -265,6 +265,12 @@ struct CommandName: Hashable {
     self.init(UnsafeRawBufferPointer(start: text.utf8Start, count: text.utf8CodeUnitCount))
   }
 
+  /// `text` is in upper case.
+  init(_ text: String) {
+    var text = text
+    self = text.withUTF8 { CommandName(UnsafeRawBufferPointer($0)) }
+  }
+
   @inline(__always)
   init(_ bytes: UnsafeRawBufferPointer) {
     length = bytes.count

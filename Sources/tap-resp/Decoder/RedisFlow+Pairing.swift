@@ -184,8 +184,7 @@ extension RedisFlow {
   @inline(__always)
   func answer(with reply: WaitingReply, _ response: UnsafeRawBufferPointer, into output: inout Output) {
     guard let request = pending.first else { return keepWaiting(reply, response, into: &output) }
-    let mayRepeatSecrets = (reply.isError || sawSecrets) && request.flags.contains(.unvouched)
-    if request.effect == .none, !request.mayHoldSecrets, !mayRepeatSecrets {
+    if request.effect == .none, !request.mayHoldSecrets, !request.flags.contains(.unvouched) {
       pair(request, reply, response: response, into: &output)
     } else {
       answerSpecial(request, reply, response, into: &output)
@@ -239,9 +238,9 @@ extension RedisFlow {
   private func answerSpecial(
     _ request: PendingRequest, _ reply: WaitingReply, _ response: UnsafeRawBufferPointer, into output: inout Output
   ) {
-    // Where pairs are in doubt, so is whose arguments an error repeats.
+    // Where pairs are in doubt, so is whose secrets the server repeats.
     if request.mayHoldSecrets || request.effect == .exec && sawSecrets || request.flags.contains(.unvouched),
-      let redacted = Secrets.redactedErrors(response, isError: reply.isError)
+      let redacted = Secrets.redacted(response, isError: reply.isError)
     {
       return pair(request, reply, response: redacted.bytes, into: &output)
     }
@@ -319,8 +318,11 @@ extension RedisFlow {
     var flags = reply.flags.union(extraFlags)
     if flags.isDisjoint(with: [.push, .monitor]) { flags.insert(.unrequested) }
     if !isVouched { flags.insert(.unvouched) }
-    // Nobody knows whose arguments an error without a request repeats.
-    if reply.isError || sawSecrets, let redacted = Secrets.redactedErrors(response, isError: reply.isError) {
+    // Nobody knows whose secrets a reply without a request repeats; a line of MONITOR says it.
+    let redacted =
+      flags.contains(.monitor)
+      ? Secrets.redactedMonitorLine(response) : Secrets.redacted(response, isError: reply.isError)
+    if let redacted {
       return emit(reply, redacted.bytes, flags, into: &output)
     }
     emit(reply, response, flags, into: &output)
