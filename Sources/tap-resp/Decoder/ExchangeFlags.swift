@@ -26,11 +26,13 @@ struct ExchangeFlags: OptionSet {
   static let monitor = ExchangeFlags(rawValue: 1 << 9)
   /// The client had switched replies off.
   static let noReply = ExchangeFlags(rawValue: 1 << 10)
+  /// The command breaks the protocol, and only its beginning is there.
+  static let malformed = ExchangeFlags(rawValue: 1 << 11)
 
   private static let words: [(ExchangeFlags, StaticString)] = [
     (.cut, "cut"), (.gap, "gap"), (.incomplete, "incomplete"), (.unvouched, "unvouched"), (.unanswered, "unanswered"),
     (.unrequested, "unrequested"), (.clamped, "clamped"), (.blocking, "blocking"), (.push, "push"),
-    (.monitor, "monitor"), (.noReply, "no_reply"),
+    (.monitor, "monitor"), (.noReply, "no_reply"), (.malformed, "malformed"),
   ]
 
   /// Writes the array of words.

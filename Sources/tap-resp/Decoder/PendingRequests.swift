@@ -32,6 +32,8 @@ struct PendingRequests: ~Copyable {
   private var tail = 0
   /// Those added before it are not vouched for.
   private var unvouchedEnd = 0
+  /// None of those added from it on is slow.
+  private var slowEnd = 0
 
   deinit { items.deallocate() }
 
@@ -56,7 +58,11 @@ struct PendingRequests: ~Copyable {
     if count == capacity { resize(to: capacity * 2) }
     (items + (tail & (capacity &- 1))).initialize(to: request)
     tail &+= 1
+    if request.isSlow { slowEnd = tail }
   }
+
+  /// Whether the reply to one of them may take long to come.
+  var hasSlow: Bool { head < slowEnd }
 
   @inline(__always)
   mutating func removeFirst() {
@@ -70,6 +76,7 @@ struct PendingRequests: ~Copyable {
     items.deallocate()
     items = moved
     unvouchedEnd = max(0, unvouchedEnd - head)
+    slowEnd = max(0, slowEnd - head)
     tail = count
     head = 0
     capacity = newCapacity
@@ -80,9 +87,5 @@ struct PendingRequests: ~Copyable {
 
   mutating func update(_ body: (inout PendingRequest) -> Void) {
     for index in head..<tail { body(&items[index & (capacity &- 1)]) }
-  }
-
-  func contains(where predicate: (PendingRequest) -> Bool) -> Bool {
-    (head..<tail).contains { predicate(items[$0 & (capacity &- 1)]) }
   }
 }

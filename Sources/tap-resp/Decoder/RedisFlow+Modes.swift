@@ -59,7 +59,7 @@ extension RedisFlow {
 
   /// Order alone is not enough any more, up to the next quiet point.
   func doubtPairs() {
-    quietPoints.loseReplies()
+    quietPoints.loseReplies(hasSlow: pending.hasSlow)
     isVouched = false
     wasUnvouched = true
     pending.unvouch()
@@ -72,7 +72,7 @@ extension RedisFlow {
     if !isNameKnown { traits = CommandTraits(effect: .slow, mayHoldSecrets: true) }
     guard !isNameKnown || traits.effect == .client else { return }
     flags.insert(.unvouched)
-    quietPoints.loseCommands()
+    quietPoints.loseCommands(hasSlow: pending.hasSlow)
     isVouched = false
     wasUnvouched = true
   }

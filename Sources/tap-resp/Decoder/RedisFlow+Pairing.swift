@@ -288,7 +288,7 @@ extension RedisFlow {
     let hasRoom = waiting.count < RESPLimits.waitingReplies && waiting.heldBytes < RESPLimits.exchangeBytes
     if !wasUnvouched, hasRoom { return waiting.append(reply, response) }
     // A reply to nothing contradicts what a quiet point promised.
-    if isVouched { quietPoints.loseCommands() }
+    if isVouched { quietPoints.loseCommands(hasSlow: pending.hasSlow) }
     quietPoints.noteReply()
     wasUnvouched = true
     isVouched = false

@@ -142,6 +142,8 @@ package final class RedisFlow: FlowDecoder {
       }
       return nil
     } catch {
+      // redis-server answers it with an error, and closes the connection.
+      if commands.endIncomplete() { finishCommand(data, extraFlags: .malformed, into: &output) }
       loseStepInCommands(into: &output)
       commandSearch = BoundarySearch()
       return position
@@ -192,37 +194,36 @@ package final class RedisFlow: FlowDecoder {
     if !isVouched { endSilence(at: gap.time, into: &output) }
     lastTime = max(lastTime, gap.time)
     wasReplyLast = gap.direction != requestDirection
-    if wasReplyLast {
-      if replySearch != nil {
-        endReplySearch()
-        quietPoints.loseReplies()
-        replySearch = BoundarySearch()
-      } else if !replies.skip(gap.length) {
-        if replies.endIncomplete() {
-          finishMessage(
-            replies.kind,
-            DataFrame(
-              flow: id, direction: gap.direction, time: gap.time, offset: 0,
-              bytes: UnsafeRawBufferPointer(start: nil, count: 0)), extraFlags: .gap, into: &output)
-        }
-        loseStepInReplies()
-        replySearch = BoundarySearch()
-      }
-    } else if commandSearch != nil {
-      endCommandSearch()
-      quietPoints.loseCommands()
-      commandSearch = BoundarySearch()
-    } else if !commands.skip(gap.length) {
-      if commands.endIncomplete() {
-        finishCommand(
-          DataFrame(
-            flow: id, direction: gap.direction, time: gap.time, offset: 0,
-            bytes: UnsafeRawBufferPointer(start: nil, count: 0)), extraFlags: .gap, into: &output)
-      }
-      loseStepInCommands(into: &output)
-      commandSearch = BoundarySearch()
-    }
+    // Nothing behind the missing bytes is parsed with them, but a value may end with them.
+    let nothing = DataFrame(
+      flow: id, direction: gap.direction, time: gap.time, offset: gap.offset,
+      bytes: UnsafeRawBufferPointer(start: nil, count: 0))
+    if wasReplyLast { loseReplies(gap, nothing, into: &output) } else { loseCommands(gap, nothing, into: &output) }
     account()
+  }
+
+  private func loseReplies(_ gap: GapFrame, _ nothing: DataFrame, into output: inout Output) {
+    if replySearch != nil {
+      endReplySearch()
+      quietPoints.loseReplies(hasSlow: pending.hasSlow)
+    } else {
+      if replies.skip(gap.length) { return receiveReplies(nothing.bytes, nothing, into: &output) }
+      if replies.endIncomplete() { finishMessage(replies.kind, nothing, extraFlags: .gap, into: &output) }
+      loseStepInReplies()
+    }
+    replySearch = BoundarySearch()
+  }
+
+  private func loseCommands(_ gap: GapFrame, _ nothing: DataFrame, into output: inout Output) {
+    if commandSearch != nil {
+      endCommandSearch()
+      quietPoints.loseCommands(hasSlow: pending.hasSlow)
+    } else {
+      if commands.skip(gap.length) { return receiveCommands(nothing.bytes, nothing, into: &output) }
+      if commands.endIncomplete() { finishCommand(nothing, extraFlags: .gap, into: &output) }
+      loseStepInCommands(into: &output)
+    }
+    commandSearch = BoundarySearch()
   }
 
   /// Commands are missing, nobody knows how many: those that are pending keep their place, later ones have none.
@@ -230,7 +231,7 @@ package final class RedisFlow: FlowDecoder {
     commands.startOver()
     commands.writer.dropMessage()
     commandsProved = false
-    quietPoints.loseCommands()
+    quietPoints.loseCommands(hasSlow: pending.hasSlow)
     isVouched = false
     wasUnvouched = true
     // Replies may have been switched off or on where nobody saw it.
@@ -251,14 +252,14 @@ package final class RedisFlow: FlowDecoder {
 
   private func endCommandSearch() {
     let skipped = commandSearch?.skippedBytes ?? 0
-    if skipped > 0 { quietPoints.loseCommands() }
+    if skipped > 0 { quietPoints.skipCommand() }
     skippedBytes += skipped
     commandSearch = nil
   }
 
   private func endReplySearch() {
     let skipped = replySearch?.skippedBytes ?? 0
-    if skipped > 0 { quietPoints.loseReplies() }
+    if skipped > 0 { quietPoints.skipReply() }
     skippedBytes += skipped
     replySearch = nil
   }
@@ -269,7 +270,7 @@ package final class RedisFlow: FlowDecoder {
     guard time >= lastTime, time - lastTime >= RESPLimits.quietNanoseconds else { return }
     let isQuiet =
       wasReplyLast && commandSearch == nil && replySearch == nil && commandsProved && repliesProved
-      && commands.isAtBoundary && replies.isAtBoundary && !pending.contains(where: \.isSlow)
+      && commands.isAtBoundary && replies.isAtBoundary && !pending.hasSlow
     guard quietPoints.endSilence(isQuiet: isQuiet, hasPending: !pending.isEmpty) else { return }
     flushPending(into: &output)
     isVouched = true
