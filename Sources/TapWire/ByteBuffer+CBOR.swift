@@ -61,11 +61,7 @@ func storeCBORHead(_ major: CBORMajor, _ argument: UInt64, at target: UnsafeMuta
   return 9
 }
 
-/// The same as `cborHeadBytes`, for a time: nanoseconds take the longest head unless the clock started seconds ago.
-@inlinable
-@inline(__always)
-func cborHeadBytes(ofTime time: UInt64) -> Int { time > 0xffff_ffff ? 9 : cborHeadBytes(time) }
-
+/// The same as `storeCBORHead`, for a time: nanoseconds take the longest head unless the clock started seconds ago.
 @inlinable
 @inline(__always)
 func storeCBORHead(time: UInt64, at target: UnsafeMutablePointer<UInt8>) -> Int {

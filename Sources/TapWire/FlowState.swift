@@ -4,18 +4,12 @@
 ///
 /// Used by one thread, and references to it and to its decoder are not counted on the way of each frame.
 final class FlowState {
-  /// The latest description, if one came.
-  @exclusivity(unchecked) var flow: FlowFrame?
+  /// Set once claimed, and owned. Neither this nor `undecided`: the flow passes through.
+  @exclusivity(unchecked) private(set) var decoder: Unmanaged<FlowDecoder>?
   /// Set from the first frame until the verdict.
   @exclusivity(unchecked) var undecided: UndecidedFlow? = UndecidedFlow()
-  /// Set once claimed, and owned. Neither this nor `undecided`: the flow passes through.
-  @exclusivity(unchecked) private var decoder: Unmanaged<FlowDecoder>?
-  /// The stream offset that must come next; `unknown` before the first byte of that direction.
-  @exclusivity(unchecked) private var nextSent = FlowState.unknown
-  @exclusivity(unchecked) private var nextReceived = FlowState.unknown
-
-  /// No byte can stand there: a stream ends below 2^64. Not an optional, which would be read in two pieces for each frame.
-  private static var unknown: UInt64 { .max }
+  /// The latest description, if one came.
+  @exclusivity(unchecked) var flow: FlowFrame?
 
   deinit { decoder?.release() }
 
@@ -25,18 +19,12 @@ final class FlowState {
 
   /// Hands data to the decoder as one continuous stream: what is missing is announced, what came already is dropped.
   /// Returns false where the flow has no decoder.
-  @inline(__always)
   func deliver(_ data: DataFrame, into output: inout Output) -> Bool {
     guard let decoder else { return false }
-    let expected = data.direction == .sent ? nextSent : nextReceived
-    let end = data.offset &+ UInt64(data.bytes.count)
-    if expected == data.offset {
-      setNext(data.direction, end)
-      decoder._withUnsafeGuaranteedRef { $0.receive(data, into: &output) }
-    } else {
-      deliverOutOfStep(data, to: decoder.takeUnretainedValue(), into: &output)
+    return decoder._withUnsafeGuaranteedRef { decoder in
+      if !decoder.receiveNext(data, into: &output) { deliverOutOfStep(data, to: decoder, into: &output) }
+      return true
     }
-    return true
   }
 
   func update(_ flow: FlowFrame) {
@@ -48,22 +36,16 @@ final class FlowState {
     decoder?.takeUnretainedValue().close(at: time, into: &output)
   }
 
-  @inline(__always)
-  private func setNext(_ direction: Direction, _ offset: UInt64) {
-    if direction == .sent { nextSent = offset } else { nextReceived = offset }
-  }
-
   /// Streams begin at 0; those of a connection that was open before the capture wherever their first byte is.
   private func firstOffset(_ seen: UInt64) -> UInt64 { flow?.isPreexisting == false ? 0 : seen }
 
-  private func expectedOffset(_ direction: Direction, seen: UInt64) -> UInt64 {
-    let next = direction == .sent ? nextSent : nextReceived
-    return next == FlowState.unknown ? firstOffset(seen) : next
+  private func expectedOffset(_ decoder: FlowDecoder, _ direction: Direction, seen: UInt64) -> UInt64 {
+    decoder.next(direction) ?? firstOffset(seen)
   }
 
   @inline(never)
   private func deliverOutOfStep(_ data: DataFrame, to decoder: FlowDecoder, into output: inout Output) {
-    let expected = expectedOffset(data.direction, seen: data.offset)
+    let expected = expectedOffset(decoder, data.direction, seen: data.offset)
     if data.offset > expected {
       // The writer should have said so with a gap frame; the offsets say it all the same.
       decoder.lose(
@@ -78,17 +60,17 @@ final class FlowState {
       fresh.bytes = UnsafeRawBufferPointer(rebasing: data.bytes[Int(expected - data.offset)...])
       fresh.offset = expected
     }
-    setNext(data.direction, end)
+    decoder.setNext(data.direction, end)
     decoder.receive(fresh, into: &output)
   }
 
   /// Hands a gap to the decoder, if there is one, less what the stream had already.
   func deliver(_ gap: GapFrame, into output: inout Output) {
     guard let decoder = decoder?.takeUnretainedValue() else { return }
-    let expected = expectedOffset(gap.direction, seen: gap.offset)
+    let expected = expectedOffset(decoder, gap.direction, seen: gap.offset)
     let end = gap.offset &+ gap.length
     guard end > expected else { return }
-    setNext(gap.direction, end)
+    decoder.setNext(gap.direction, end)
     // Also covers bytes before the gap that nobody mentioned.
     var missing = gap
     missing.offset = expected
@@ -101,7 +83,7 @@ final class FlowState {
 /// place: a flow is found without the search in a table, whose length is different for each and so mispredicted.
 struct RecentFlows: ~Copyable {
   private static let capacity = 256
-  private let slots: UnsafeMutablePointer<(id: UInt64, state: Unmanaged<FlowState>?)>
+  private let slots: UnsafeMutablePointer<(id: UInt64, decoder: Unmanaged<FlowDecoder>?)>
 
   init() {
     slots = .allocate(capacity: RecentFlows.capacity)
@@ -111,22 +93,22 @@ struct RecentFlows: ~Copyable {
   deinit { slots.deallocate() }
 
   @inline(__always)
-  private func slot(_ id: UInt64) -> UnsafeMutablePointer<(id: UInt64, state: Unmanaged<FlowState>?)> {
+  private func slot(_ id: UInt64) -> UnsafeMutablePointer<(id: UInt64, decoder: Unmanaged<FlowDecoder>?)> {
     slots + (Int(truncatingIfNeeded: id) & (RecentFlows.capacity - 1))
   }
 
-  /// The state of a flow that is among them.
+  /// The decoder of a flow that is among them.
   @inline(__always)
-  subscript(id: UInt64) -> Unmanaged<FlowState>? {
+  subscript(id: UInt64) -> Unmanaged<FlowDecoder>? {
     let slot = slot(id)
-    return slot.pointee.id == id ? slot.pointee.state : nil
+    return slot.pointee.id == id ? slot.pointee.decoder : nil
   }
 
-  mutating func note(_ id: UInt64, _ state: Unmanaged<FlowState>) { slot(id).pointee = (id, state) }
+  mutating func note(_ id: UInt64, _ decoder: Unmanaged<FlowDecoder>) { slot(id).pointee = (id, decoder) }
 
-  /// Must be called before the state of a flow is given up.
+  /// Must be called before the decoder of a flow is given up.
   mutating func forget(_ id: UInt64) {
-    if slot(id).pointee.id == id { slot(id).pointee.state = nil }
+    if slot(id).pointee.id == id { slot(id).pointee.decoder = nil }
   }
 }
 

@@ -35,19 +35,49 @@ extension CommandParser {
     out.storeBytes(of: 0x7367_7261, toByteOffset: 1, as: UInt32.self)
     out += 5
     out += storeHead(.array, UInt64(truncatingIfNeeded: count &- 1), at: out)
-    var left = count &- 1
-    while left > 0 {
-      guard let length = bulkLength(base, &read, end) else { return false }
-      let head = out
-      out += storeHead(.textString, UInt64(truncatingIfNeeded: length), at: out)
-      if !copyChecking(base + read, length, to: out) { chooseMajor(head, out, length) }
-      out += length
-      read &+= length &+ 2
-      left &-= 1
-    }
+    guard takeArguments(count &- 1, base, &read, end, &out) else { return false }
     writer.bytes.useTail(start.distance(to: out))
     finishWhole(name: taken, arguments: count &- 1)
     position = read
+    return true
+  }
+
+  /// The same for a command that begins in a known shape. It is finished then, and nothing is special about it.
+  @inline(__always)
+  mutating func takeShaped(
+    _ bytes: UnsafeRawBufferPointer, _ position: inout Int, _ shapes: borrowing CommandShapes
+  ) -> Bool {
+    guard let base = bytes.baseAddress, bytes.count &- position >= 16, let shape = shapes.find(base + position) else {
+      return false
+    }
+    let end = min(bytes.count, position &+ CommandParser.maximumBytes)
+    var read = position &+ shape.pointee.inputBytes
+    writer.bytes.reserve(end &- position &+ 48)
+    let start = writer.bytes.unusedTail
+    shape.pointee.store(at: start)
+    var out = start + shape.pointee.mapBytes
+    guard takeArguments(shape.pointee.argumentCount, base, &read, end, &out) else { return false }
+    writer.bytes.useTail(start.distance(to: out))
+    writer.endWholeMessage()
+    position = read
+    return true
+  }
+
+  /// Takes so many arguments and writes them; false where they are not all there or not well formed.
+  @inline(__always)
+  private func takeArguments(
+    _ count: Int, _ base: UnsafeRawPointer, _ position: inout Int, _ end: Int, _ target: inout UnsafeMutableRawPointer
+  ) -> Bool {
+    var left = count
+    while left > 0 {
+      guard let length = bulkLength(base, &position, end) else { return false }
+      let head = target
+      target += storeHead(.textString, UInt64(truncatingIfNeeded: length), at: target)
+      if !copyChecking(base + position, length, to: target) { chooseMajor(head, target, length) }
+      target += length
+      position &+= length &+ 2
+      left &-= 1
+    }
     return true
   }
 }

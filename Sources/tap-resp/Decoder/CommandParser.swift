@@ -13,12 +13,12 @@ struct CommandParser: ~Copyable {
     case inline
   }
 
+  private var state = State.start
   /// Finished requests that wait for their reply, and the one that is coming.
   var writer = MessageWriter()
   /// The name of the command that is finished, or coming.
   private(set) var name = CommandName()
   private(set) var argumentCount: Int64 = 0
-  private var state = State.start
   private var number = NumberLine()
   private var line = TextLine()
   private var argumentsLeft: Int64 = 0

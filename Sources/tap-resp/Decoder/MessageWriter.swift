@@ -27,6 +27,10 @@ struct MessageWriter: ~Copyable {
     isTouchedByGap = false
   }
 
+  /// A message was written at once, and nothing of it is open.
+  @inline(__always)
+  mutating func endWholeMessage() { messageStart = bytes.count }
+
   /// Forgets all messages, and gives the memory back if they took more than `keptBytes`.
   @inline(__always)
   mutating func clear(keepingBytes keptBytes: Int) {

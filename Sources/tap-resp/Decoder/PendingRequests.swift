@@ -67,7 +67,17 @@ struct PendingRequests: ~Copyable {
   @inline(__always)
   mutating func removeFirst() {
     head &+= 1
-    if head == tail, capacity > 1024 { resize(to: PendingRequests.smallestCapacity) }
+    if head == tail { startOver() }
+  }
+
+  /// Nothing waits: begins again at the first place, which is in the cache, and gives the memory of a long queue back.
+  @inline(__always)
+  private mutating func startOver() {
+    if capacity > 1024 { resize(to: PendingRequests.smallestCapacity) }
+    head = 0
+    tail = 0
+    unvouchedEnd = 0
+    slowEnd = 0
   }
 
   private mutating func resize(to newCapacity: Int) {

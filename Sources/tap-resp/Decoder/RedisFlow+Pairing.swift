@@ -4,17 +4,30 @@ import TapWire
 extension RedisFlow {
   // MARK: Commands
 
-  /// A command was taken at once, so that it is whole: the same as `finishCommand` for a command as most are.
+  /// Takes the command at `position` if nothing is special about it, on a connection about which nothing is; else changes
+  /// nothing.
   @inline(__always)
-  func finishWholeCommand(_ data: DataFrame, into output: inout Output) {
-    guard CommandTable.shared.traits(of: commands.name).isPlain, isVouched, replyMode == .on, waiting.isEmpty,
-      pending.count < RESPLimits.pendingRequests
-    else { return finishCommand(data, extraFlags: [], into: &output) }
+  func isPlainCommandTaken(_ bytes: UnsafeRawBufferPointer, _ position: inout Int, _ data: DataFrame) -> Bool {
+    let start = commands.writer.bytes.count
+    guard pending.count < RESPLimits.pendingRequests, commands.takeShaped(bytes, &position, context.shapes) else {
+      return false
+    }
     pending.append(
       PendingRequest(
-        time: data.time, process: data.process, bytes: Int32(truncatingIfNeeded: commands.writer.messageBytes),
+        time: data.time, process: data.process, bytes: Int32(truncatingIfNeeded: commands.writer.bytes.count &- start),
         flags: [], effect: .none, mayHoldSecrets: false, confirmations: 0))
-    commands.writer.beginMessage()
+    commandsProved = true
+    return true
+  }
+
+  /// A command was taken at once: the next that begins like it is found by that, if nothing is special about them.
+  func noteShape(_ bytes: UnsafeRawBufferPointer, _ position: Int) {
+    let map = commands.writer.bytes.bytes
+    guard CommandTable.shared.traits(of: commands.name).isPlain, bytes.count - position >= 16,
+      map.count - commands.writer.messageStart >= 32, let input = bytes.baseAddress, let maps = map.baseAddress
+    else { return }
+    context.shapes.note(
+      input + position, map: maps + commands.writer.messageStart, argumentCount: Int(commands.argumentCount))
   }
 
   /// A command is complete: its map is the last in the parser's buffer.
@@ -197,27 +210,20 @@ extension RedisFlow {
   func answerPlain(
     _ bytes: UnsafeRawBufferPointer, _ position: inout Int, _ data: DataFrame, into output: inout Output
   ) -> Bool {
-    guard let request = pending.firstPlain, request.pointee.time <= data.time,
+    guard let beginning, let request = pending.firstPlain, request.pointee.time <= data.time,
       request.pointee.bytes <= 32 << 10, let reply = WholeReply(bytes, at: position),
       let requests = commands.writer.bytes.bytes.baseAddress
     else { return false }
     let requestBytes = Int(request.pointee.bytes)
     let responseBytes = reply.mapBytes
     let response = output.beginAnswered(
-      flow: id, start: request.pointee.time, end: data.time, protocolName: "redis",
+      beginning, start: request.pointee.time, end: data.time, protocolName: "redis",
       request: requests + requestsStart, requestBytes: requestBytes, responseBytes: responseBytes)
     reply.store(at: response)
     output.endAnswered(response + responseBytes, end: data.time)
     position = reply.end
     removeFirstPending(mapBytes: requestBytes)
     return true
-  }
-
-  /// Whether each message of the server answers a request, and may do so by `answerPlain`.
-  @inline(__always)
-  func isPlain(_ data: DataFrame) -> Bool {
-    data.process == nil && !isMonitoring && !wasUnvouched && !subscriptions.isActive && !subscriptions.areSilent
-      && replies.isAtBoundary
   }
 
   @inline(__always)

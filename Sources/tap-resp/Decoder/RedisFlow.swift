@@ -4,16 +4,35 @@ import TapWire
 /// Called by one thread and never from within itself: the stored properties are not checked for exclusive access at run
 /// time, which cost a quarter of the stage.
 package final class RedisFlow: FlowDecoder {
-  let id: UInt64
+  // What every small exchange needs stands first, in as few lines of the cache as it fills: with many connections waiting for
+  // memory is what takes the time.
+
   let context: RedisContext
+  let id: UInt64
+  let beginning: ExchangeBeginning?
+  @exclusivity(unchecked) private var lastTime: UInt64 = 0
+  /// Where the maps of `pending` begin in `commands.writer`.
+  @exclusivity(unchecked) var requestsStart = 0
+  @exclusivity(unchecked) private(set) var heldBytes = 0
+  /// Of these what `commands` does not hold, when it was last looked at.
+  @exclusivity(unchecked) private var otherHeldBytes = 0
   /// Which direction holds the requests.
   let requestDirection: Direction
-
-  @exclusivity(unchecked) var commands = CommandParser()
-  @exclusivity(unchecked) var replies = ReplyParser()
-  /// Requests without a reply so far; their maps lie in `commands.writer`, from `requestsStart` on.
+  /// Nothing is special about the connection, so that a plain command only has to wait for its reply.
+  @exclusivity(unchecked) private(set) var areCommandsPlain = false
+  /// The same for replies: each answers the first pending request.
+  @exclusivity(unchecked) private var areRepliesPlain = false
+  @exclusivity(unchecked) private var wasReplyLast = false
+  /// Messages since the last loss, which prove the boundary of their direction.
+  @exclusivity(unchecked) var commandsProved = false
+  @exclusivity(unchecked) private var repliesProved = false
+  /// Whether pairs are certain: false from a loss, or from the join in the middle, to the next quiet point.
+  @exclusivity(unchecked) var isVouched: Bool
+  /// Requests without a reply so far.
   @exclusivity(unchecked) var pending = PendingRequests()
-  @exclusivity(unchecked) var requestsStart = 0
+  @exclusivity(unchecked) var commands = CommandParser()
+
+  @exclusivity(unchecked) var replies = ReplyParser()
   /// Replies that were recorded before their request.
   @exclusivity(unchecked) var waiting = WaitingReplies()
   @exclusivity(unchecked) var subscriptions = Subscriptions()
@@ -23,22 +42,13 @@ package final class RedisFlow: FlowDecoder {
   @exclusivity(unchecked) var replyMode = ReplyMode.on
   /// Whether a command came that may hold secrets: EXEC's errors can repeat those of a transaction.
   @exclusivity(unchecked) var sawSecrets = false
-
-  /// Whether pairs are certain: false from a loss, or from the join in the middle, to the next quiet point.
-  @exclusivity(unchecked) var isVouched: Bool
   /// Whether certainty was ever missing.
   @exclusivity(unchecked) var wasUnvouched: Bool
   @exclusivity(unchecked) var quietPoints: QuietPoints
   @exclusivity(unchecked) private var commandSearch: BoundarySearch?
   @exclusivity(unchecked) private var replySearch: BoundarySearch?
-  @exclusivity(unchecked) private var lastTime: UInt64 = 0
-  @exclusivity(unchecked) private var wasReplyLast = false
-  /// Messages since the last loss, which prove the boundary of their direction.
-  @exclusivity(unchecked) private var commandsProved = false
-  @exclusivity(unchecked) private var repliesProved = false
   @exclusivity(unchecked) var replyFirstByte: UInt64 = 0
   @exclusivity(unchecked) private var skippedBytes: UInt64 = 0
-  @exclusivity(unchecked) private(set) var heldBytes = 0
 
   /// What CLIENT REPLY has set.
   enum ReplyMode {
@@ -50,6 +60,7 @@ package final class RedisFlow: FlowDecoder {
 
   package init(id: UInt64, evidence: FlowEvidence, context: RedisContext) {
     self.id = id
+    beginning = ExchangeBeginning(flow: id)
     self.context = context
     requestDirection = RedisEvidence.requestDirection(evidence)
     isVouched = evidence.isFromBeginning
@@ -61,48 +72,74 @@ package final class RedisFlow: FlowDecoder {
     }
     super.init()
     context.add(self)
+    noteMode()
   }
 
   // MARK: Bytes
 
   package override func receive(_ data: DataFrame, into output: inout Output) {
-    guard !data.bytes.isEmpty, !isReplica else { return }
+    let isReply = data.direction != requestDirection
+    var taken = 0
+    if isReply ? areRepliesPlain : areCommandsPlain {
+      lastTime = max(lastTime, data.time)
+      wasReplyLast = isReply
+      taken = isReply ? takePlainReplies(data, into: &output) : takeWholeCommands(data.bytes, data, into: &output)
+      if taken == data.bytes.count { return accountCommands() }
+    }
+    receiveAnything(UnsafeRawBufferPointer(rebasing: data.bytes[taken...]), data, into: &output)
+  }
+
+  @inline(never)
+  private func receiveAnything(_ bytes: UnsafeRawBufferPointer, _ data: DataFrame, into output: inout Output) {
+    guard !bytes.isEmpty, !isReplica else { return }
     if !isVouched { endSilence(at: data.time, into: &output) }
     lastTime = max(lastTime, data.time)
     wasReplyLast = data.direction != requestDirection
-    if wasReplyLast {
-      let taken = takePlainReplies(data, into: &output)
-      if taken < data.bytes.count {
-        receiveReplies(UnsafeRawBufferPointer(rebasing: data.bytes[taken...]), data, into: &output)
-      }
-    } else {
-      let taken = takeWholeCommands(data, into: &output)
-      if taken < data.bytes.count, !isReplica {
-        receiveCommands(UnsafeRawBufferPointer(rebasing: data.bytes[taken...]), data, into: &output)
-      }
-    }
+    if wasReplyLast { receiveReplies(bytes, data, into: &output) } else { receiveCommands(bytes, data, into: &output) }
     account()
+    noteMode()
   }
 
-  /// Takes the whole commands that the data begins with; returns how many bytes they are.
+  /// Looks at everything that can be special about the connection. Called whenever some of it may have changed, so that the
+  /// usual case has two bytes to look at.
+  private func noteMode() {
+    areCommandsPlain =
+      !isReplica && isVouched && replyMode == .on && waiting.isEmpty && commandSearch == nil && commands.isAtBoundary
+    areRepliesPlain =
+      !isReplica && !wasUnvouched && !isMonitoring && !subscriptions.isActive && !subscriptions.areSilent
+      && replySearch == nil && replies.isAtBoundary
+  }
+
+  /// Takes the whole commands that the bytes begin with; returns how many bytes they are.
   @inline(__always)
-  private func takeWholeCommands(_ data: DataFrame, into output: inout Output) -> Int {
-    guard commandSearch == nil, commands.isAtBoundary else { return 0 }
+  private func takeWholeCommands(
+    _ bytes: UnsafeRawBufferPointer, _ data: DataFrame, into output: inout Output
+  ) -> Int {
     var position = 0
-    while position < data.bytes.count, data.bytes[position] == UInt8(ascii: "*"),
-      commands.takeWhole(data.bytes, &position)
-    {
-      commandsProved = true
-      finishWholeCommand(data, into: &output)
-      if isReplica { break }
+    while position < bytes.count {
+      if areCommandsPlain, isPlainCommandTaken(bytes, &position, data) { continue }
+      guard isWholeCommandTaken(bytes, &position, data, into: &output), !isReplica else { break }
     }
     return position
+  }
+
+  @inline(never)
+  private func isWholeCommandTaken(
+    _ bytes: UnsafeRawBufferPointer, _ position: inout Int, _ data: DataFrame, into output: inout Output
+  ) -> Bool {
+    let start = position
+    guard bytes[start] == UInt8(ascii: "*"), commands.takeWhole(bytes, &position) else { return false }
+    commandsProved = true
+    noteShape(bytes, start)
+    finishCommand(data, extraFlags: [], into: &output)
+    noteMode()
+    return true
   }
 
   /// Takes the replies that the data begins with as long as all is as usual; returns how many bytes they are.
   @inline(__always)
   private func takePlainReplies(_ data: DataFrame, into output: inout Output) -> Int {
-    guard replySearch == nil, isPlain(data) else { return 0 }
+    guard data.process == nil else { return 0 }
     var position = 0
     while position < data.bytes.count, answerPlain(data.bytes, &position, data, into: &output) {
       repliesProved = true
@@ -122,6 +159,10 @@ package final class RedisFlow: FlowDecoder {
         // Once for each frame: what is looked for in there begins with nothing kept.
         case .joined(let bytes): return receiveCommands(bytes.bytes, data, into: &output)
         }
+      }
+      if commands.isAtBoundary {
+        rest = UnsafeRawBufferPointer(rebasing: rest[takeWholeCommands(rest, data, into: &output)...])
+        if rest.isEmpty || isReplica { return }
       }
       guard let end = parseCommands(rest, data, into: &output) else { return }
       rest = UnsafeRawBufferPointer(rebasing: rest[end...])
@@ -200,6 +241,7 @@ package final class RedisFlow: FlowDecoder {
       bytes: UnsafeRawBufferPointer(start: nil, count: 0))
     if wasReplyLast { loseReplies(gap, nothing, into: &output) } else { loseCommands(gap, nothing, into: &output) }
     account()
+    noteMode()
   }
 
   private func loseReplies(_ gap: GapFrame, _ nothing: DataFrame, into output: inout Output) {
@@ -309,10 +351,15 @@ package final class RedisFlow: FlowDecoder {
 
   private static let unaccountedBytes: UInt = 256
 
-  /// Tells the stage how much is held, and gives the memory of unusually large messages back.
-  @inline(__always)
+  /// Tells the stage how much is held.
   private func account() {
-    let now = commands.writer.bytes.count &+ replies.writer.bytes.count &+ waiting.heldBytes
+    otherHeldBytes = replies.writer.bytes.count + waiting.heldBytes
+    accountCommands()
+  }
+
+  @inline(__always)
+  private func accountCommands() {
+    let now = commands.writer.bytes.count &+ otherHeldBytes
     let change = now &- heldBytes
     // Less than the buffers take when they are empty is not worth telling twice for each small exchange.
     if change.magnitude > RedisFlow.unaccountedBytes {
@@ -326,6 +373,7 @@ package final class RedisFlow: FlowDecoder {
     cutPendingValues(toBytes: target)
     if commands.writer.messageBytes > target { commands.makeRoom(leavingBytes: target) }
     if replies.writer.messageBytes > target { replies.makeRoom(leavingBytes: target) }
-    heldBytes = commands.writer.bytes.count + replies.writer.bytes.count + waiting.heldBytes
+    otherHeldBytes = replies.writer.bytes.count + waiting.heldBytes
+    heldBytes = commands.writer.bytes.count + otherHeldBytes
   }
 }
