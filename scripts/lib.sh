@@ -84,11 +84,13 @@ clean_swift() {
   local name kept=()
   for name in $(compgen -e); do
     case $name in
-      PATH | USER | LANG | LC_* | TMPDIR | XDG_CACHE_HOME | *_proxy | *_PROXY | SSL_* | GIT_SSL_* | CURL_CA_BUNDLE)
+      PATH | USER | LANG | LC_* | XDG_CACHE_HOME | *_proxy | *_PROXY | SSL_* | GIT_SSL_* | CURL_CA_BUNDLE)
         kept+=("$name=${!name}") ;;
     esac
   done
-  as_user bash -c 'exec env -i HOME="$HOME" "$@"' bash "${kept[@]}" swift "$@"
+  # Its locks and what an ended build leaves behind stay inside the checkout too.
+  as_user mkdir -p .build/tmp
+  as_user bash -c 'exec env -i HOME="$HOME" "$@"' bash "${kept[@]}" "TMPDIR=$root/.build/tmp" swift "$@"
 }
 
 # run_swift LOG ARG…: swift with its output in LOG, shown when it fails.
