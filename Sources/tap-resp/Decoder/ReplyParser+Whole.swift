@@ -2,7 +2,7 @@
 import Glibc
 import TapWire
 
-/// A whole simple string, integer or bulk string, found in the input and not copied yet.
+/// A whole simple string, integer, bulk string or null, found in the input and not copied yet.
 struct WholeReply {
   private static var maximumBytes: Int { 16 << 10 }
 
@@ -11,6 +11,8 @@ struct WholeReply {
   private let headBytes: Int
   private let text: UnsafeRawPointer
   private let textBytes: Int
+  /// Null has no text, and its map says so.
+  private let isNull: Bool
   /// How many bytes of the input before the end of the text may be read.
   private let readableBytes: Int
   /// Behind its last byte.
@@ -24,12 +26,23 @@ struct WholeReply {
     var read = position &+ 1
     let type = base.load(fromByteOffset: position, as: UInt8.self)
     var length = 0
+    var isNull = false
     let head: StaticString
     switch type {
     case UInt8(ascii: "$"):
-      guard let announced = shortNumber(base, &read, end), announced &+ 2 <= end &- read else { return nil }
-      length = announced
-      head = ResponseHead.bulkString
+      if let announced = shortNumber(base, &read, end) {
+        guard announced &+ 2 <= end &- read else { return nil }
+        length = announced
+        head = ResponseHead.bulkString
+      } else {
+        // RESP2's null is `$-1`: what GET finds where there is no key.
+        guard end &- read >= 4, base.load(fromByteOffset: read, as: UInt8.self) == UInt8(ascii: "-"),
+          base.load(fromByteOffset: read &+ 1, as: UInt8.self) == UInt8(ascii: "1")
+        else { return nil }
+        read &+= 2
+        isNull = true
+        head = ResponseHead.null
+      }
     case UInt8(ascii: "+"), UInt8(ascii: ":"):
       // Bounded: a line that is longer has the state machine's search for its end.
       let limit = min(end &- 1, read &+ 64)
@@ -50,11 +63,12 @@ struct WholeReply {
     headBytes = head.utf8CodeUnitCount
     text = base + read
     textBytes = length
+    self.isNull = isNull
     readableBytes = read &+ length
     self.end = read &+ length &+ 2
   }
 
-  /// The length of its map.
+  /// The length of its map. Null takes a byte, as the head of an empty text does.
   @inline(__always) var mapBytes: Int {
     1 &+ headBytes &+ (textBytes < 24 ? 1 : cborHeadBytes(UInt64(truncatingIfNeeded: textBytes))) &+ textBytes
   }
@@ -65,6 +79,7 @@ struct WholeReply {
     target.storeBytes(of: 0xa2, as: UInt8.self)
     copyMap(from: UnsafeRawPointer(head), to: target + 1, bytes: headBytes)
     let stringHead = target + 1 + headBytes
+    if isNull { return stringHead.storeBytes(of: 0xf6, as: UInt8.self) }
     let content = stringHead + storeHead(.textString, UInt64(truncatingIfNeeded: textBytes), at: stringHead)
     if readableBytes >= 8 {
       if !copyChecking(text, textBytes, to: content) { chooseMajor(stringHead, content, textBytes) }
