@@ -1,0 +1,80 @@
+// A socket has moved bytes: what each engine does before it knows where they are in memory, and after.
+#pragma once
+
+#include "transfer.h"
+#include "unseen.h"
+
+// include/linux/socket.h
+#define MSG_OOB 0x1
+#define MSG_PEEK 0x2
+#define MSG_TRUNC 0x20
+#define MSG_ERRQUEUE 0x2000
+
+// Enters the bytes into the books of their flow. Returns whether they are of interest: then `steps` is ready for
+// finish_transfer.
+static __always_inline bool begin_transfer(struct transfer_steps *steps, struct sock *sk, int result, int direction,
+                                           int message_flags) {
+  // An error or the end of the stream; and what is peeked at, or comes from the error queue, does not leave the stream.
+  // Urgent data is outside of the stream.
+  if (result <= 0 || message_flags & (MSG_PEEK | MSG_ERRQUEUE | MSG_OOB) || !is_tcp(sk))
+    return false;
+  __u32 length = result;
+  struct flow *flow = flow_of(sk);
+  if (!flow) {
+    __sync_fetch_and_add(&state.losses.untracked_bytes, (__u64)length);
+    return false;
+  }
+  if (!flow_is_wanted(sk, flow))
+    return false;
+
+  struct task_struct *task = bpf_get_current_task_btf();
+  bool process_wanted = flow_process_is_wanted(flow, task->tgid);
+  __u32 unseen = direction == TAP_RECEIVED ? unseen_before(sk, flow, task->pid, length) : 0;
+  __u64 moved = (__u64)unseen + length;
+  __u64 offset = __sync_fetch_and_add(&flow->about.moved[direction], moved);
+  if (!flow->is_wanted) {
+    if (!process_wanted) {
+      __sync_fetch_and_add(&flow->about.unwanted[direction], moved);
+      return false;
+    }
+    want_flow(sk, flow, task);
+  }
+
+  *steps = (struct transfer_steps){
+      .transfer =
+          {
+              .flow_id = flow->about.flow_id,
+              .process = process_key(task),
+              .time_ns = bpf_ktime_get_ns(),
+              .offset = offset,
+              .remaining = moved,
+              .direction = direction,
+          },
+      .flow = flow,
+  };
+  if (!flow->is_described && !describe_flow(flow, steps->transfer.time_ns)) {
+    count_loss(&steps->transfer, flow, moved);
+    return false;
+  }
+  if (unseen)
+    record_gap(&steps->transfer, flow, unseen, TAP_CAUSE_UNSEEN);
+  // What nobody may see, and what nobody received.
+  enum tap_gap_cause cause = TAP_CAUSE_NONE;
+  if (!process_wanted)
+    cause = TAP_CAUSE_FILTERED;
+  else if (message_flags & MSG_TRUNC)
+    cause = TAP_CAUSE_TRUNCATED;
+  if (cause != TAP_CAUSE_NONE) {
+    record_gap(&steps->transfer, flow, length, cause);
+    return false;
+  }
+  return true;
+}
+
+// Records the bytes, which the engine has found in memory, or a gap if it could not (`cause`).
+static __always_inline void finish_transfer(struct transfer_steps *steps, enum tap_gap_cause cause) {
+  if (cause == TAP_CAUSE_NONE)
+    record_transfer(steps);
+  else
+    record_gap(&steps->transfer, steps->flow, steps->transfer.remaining, cause);
+}
