@@ -231,6 +231,17 @@ struct CommandParser: ~Copyable {
     return true
   }
 
+  /// An argument of the finished command; nil where it has no such, or a part of it is missing.
+  func argument(_ index: Int) -> String? {
+    let message = UnsafeRawBufferPointer(rebasing: writer.bytes.bytes[writer.messageStart...])
+    var reader = CBORReader(message, streamOffset: 0)
+    guard (try? reader.readMapHead()) != nil, (try? reader.readItem()) != nil, (try? reader.readItem()) != nil,
+      (try? reader.readItem()) != nil, let count = try? reader.readArrayHead(), index < count
+    else { return nil }
+    for _ in 0..<index where (try? reader.readItem()) == nil { return nil }
+    return try? reader.readText()
+  }
+
   /// Whether no byte of the name of the finished command is missing.
   var isNameWhole: Bool {
     let message = UnsafeRawBufferPointer(rebasing: writer.bytes.bytes[writer.messageStart...])

@@ -20,6 +20,8 @@ struct CommandTraits {
     case slow
     /// SYNC and PSYNC: a replication stream follows.
     case sync
+    /// REPLCONF: its ACK and GETACK are not answered.
+    case replconf
   }
 
   var effect = Effect.none
@@ -78,6 +80,7 @@ final class CommandTable: Sendable {
     add("CLIENT", CommandTraits(effect: .client))
     add("SYNC", CommandTraits(effect: .sync))
     add("PSYNC", CommandTraits(effect: .sync))
+    add("REPLCONF", CommandTraits(effect: .replconf))
     self.slots = UnsafePointer(slots)
   }
 

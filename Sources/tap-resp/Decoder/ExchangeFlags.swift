@@ -24,15 +24,18 @@ struct ExchangeFlags: OptionSet {
   static let push = ExchangeFlags(rawValue: 1 << 8)
   /// A line of MONITOR.
   static let monitor = ExchangeFlags(rawValue: 1 << 9)
-  /// The client had switched replies off.
+  /// Nothing answers the command: the client had switched replies off, or it is a replica.
   static let noReply = ExchangeFlags(rawValue: 1 << 10)
   /// The command breaks the protocol, and only its beginning is there.
   static let malformed = ExchangeFlags(rawValue: 1 << 11)
+  /// It belongs to a replication stream: the snapshot, a command that a master passes on, what a replica says.
+  static let replication = ExchangeFlags(rawValue: 1 << 12)
 
   private static let words: [(ExchangeFlags, StaticString)] = [
     (.cut, "cut"), (.gap, "gap"), (.incomplete, "incomplete"), (.unvouched, "unvouched"), (.unanswered, "unanswered"),
     (.unrequested, "unrequested"), (.clamped, "clamped"), (.blocking, "blocking"), (.push, "push"),
     (.monitor, "monitor"), (.noReply, "no_reply"), (.malformed, "malformed"),
+    (.replication, "replication"),
   ]
 
   /// Writes the array of words.

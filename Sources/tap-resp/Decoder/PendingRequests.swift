@@ -18,7 +18,7 @@ struct PendingRequest {
   @inline(__always) var isPlain: Bool { flags.isEmpty && effect == .none && !mayHoldSecrets && process == nil }
 
   /// Whether its reply may take long to come.
-  var isSlow: Bool { flags.contains(.blocking) || effect == .slow }
+  var isSlow: Bool { flags.contains(.blocking) || effect == .slow || effect == .sync }
 }
 
 /// A queue in a ring of memory: it allocates nothing in the steady state, and moves nothing.

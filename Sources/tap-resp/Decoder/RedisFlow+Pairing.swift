@@ -48,7 +48,8 @@ extension RedisFlow {
       time: data.time, process: data.process, bytes: Int32(truncatingIfNeeded: commands.writer.messageBytes),
       flags: flags, effect: traits.effect, mayHoldSecrets: traits.mayHoldSecrets,
       confirmations: Int32(clamping: commands.argumentCount))
-    if replyMode != .on || traits.effect == .client || traits.effect == .sync, !isAnswered(request) {
+    let mayBeSilent = replyMode != .on || replication != nil || traits.effect == .client || traits.effect == .replconf
+    if mayBeSilent, !isAnswered(request, into: &output) {
       if traits.effect == .subscribe || traits.effect == .unsubscribe { subscriptions.areSilent = true }
       return emitUnanswerable(request, into: &output)
     }
@@ -61,11 +62,9 @@ extension RedisFlow {
   }
 
   /// Whether a command gets a reply; follows CLIENT REPLY as networking.c of redis-server does.
-  private func isAnswered(_ request: PendingRequest) -> Bool {
-    if request.effect == .sync {
-      isReplica = true
-      return false
-    }
+  private func isAnswered(_ request: PendingRequest, into output: inout Output) -> Bool {
+    if request.effect == .replconf, isAcknowledgement() { noteAcknowledgement(into: &output) }
+    if replication != nil || request.effect == .replconf && isAcknowledgement() { return false }
     if request.effect == .client, let mode = clientReplyArgument() {
       switch mode {
       case .on:
@@ -88,11 +87,8 @@ extension RedisFlow {
 
   /// What `CLIENT REPLY …` asks for, if the command that is complete is one.
   private func clientReplyArgument() -> ReplyMode? {
-    let map = UnsafeRawBufferPointer(rebasing: commands.writer.bytes.bytes[commands.writer.messageStart...])
-    var reader = CBORReader(map, streamOffset: 0)
-    guard (try? reader.readMapHead()) != nil, (try? reader.readItem()) != nil, (try? reader.readItem()) != nil,
-      (try? reader.readItem()) != nil, (try? reader.readArrayHead()) == 2, let first = try? reader.readText(),
-      first.uppercased() == "REPLY", let second = try? reader.readText()
+    guard commands.argumentCount == 2, let first = commands.argument(0), first.uppercased() == "REPLY",
+      let second = commands.argument(1)
     else { return nil }
     switch second.uppercased() {
     case "ON": return .on
@@ -105,20 +101,31 @@ extension RedisFlow {
   /// A command that the server does not answer goes out at once.
   private func emitUnanswerable(_ request: PendingRequest, into output: inout Output) {
     let map = UnsafeRawBufferPointer(rebasing: commands.writer.bytes.bytes[commands.writer.messageStart...])
+    var flags = request.flags.union(.noReply)
+    if replication != nil {
+      flags.insert(.replication)
+      // There are no pairs to be uncertain of.
+      flags.remove(.unvouched)
+    }
     context.emit(
-      flow: id, start: request.time, end: nil, firstByte: nil, request: map, response: nil,
-      flags: request.flags.union(.noReply), process: request.process, into: &output)
+      flow: id, start: request.time, end: nil, firstByte: nil, request: map, response: nil, flags: flags,
+      process: request.process, into: &output)
     commands.writer.dropMessage()
+  }
+
+  /// The first pending request will not be answered any more.
+  func giveUp(_ request: PendingRequest, flags: ExchangeFlags, into output: inout Output) {
+    context.emit(
+      flow: id, start: request.time, end: nil, firstByte: nil, request: takeRequestMap(request), response: nil,
+      flags: request.flags.union(flags), process: request.process, into: &output)
+    removeFirstPending()
   }
 
   /// More requests wait than any pipeline holds: the replies must be lost.
   private func giveUpPairing(into output: inout Output) {
     doubtPairs()
     while pending.count > RESPLimits.pendingRequests / 2, let request = pending.first {
-      context.emit(
-        flow: id, start: request.time, end: nil, firstByte: nil, request: takeRequestMap(request), response: nil,
-        flags: request.flags.union(.unanswered), process: request.process, into: &output)
-      removeFirstPending()
+      giveUp(request, flags: .unanswered, into: &output)
     }
   }
 
@@ -260,6 +267,10 @@ extension RedisFlow {
       subscriptions = Subscriptions()
     case .hello where !reply.isError:
       subscriptions.usesPushes = Subscriptions.isMap(response)
+    case .sync:
+      pair(request, reply, response: response, into: &output)
+      if let stream = ReplicationStream(announcedBy: response) { begin(stream, into: &output) }
+      return
     default:
       break
     }
@@ -292,6 +303,11 @@ extension RedisFlow {
   /// A reply can be recorded before its request on a busy machine. Where pairing was never in doubt it waits for it.
   func keepWaiting(_ reply: WaitingReply, _ response: UnsafeRawBufferPointer, into output: inout Output) {
     let hasRoom = waiting.count < RESPLimits.waitingReplies && waiting.heldBytes < RESPLimits.exchangeBytes
+    if let stream = ReplicationStream(announcedBy: response) {
+      // Nothing but PSYNC is answered like this, which was recorded behind it or not at all.
+      emit(reply, response, extraFlags: [], into: &output)
+      return begin(stream, into: &output)
+    }
     if !wasUnvouched, hasRoom { return waiting.append(reply, response) }
     // A reply to nothing contradicts what a quiet point promised.
     if isVouched { quietPoints.loseCommands(hasSlow: pending.hasSlow) }

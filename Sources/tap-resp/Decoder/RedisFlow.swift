@@ -37,8 +37,8 @@ package final class RedisFlow: FlowDecoder {
   @exclusivity(unchecked) var waiting = WaitingReplies()
   @exclusivity(unchecked) var subscriptions = Subscriptions()
   @exclusivity(unchecked) var isMonitoring = false
-  /// Behind SYNC: what follows is a replication stream, which is no exchange of commands and replies.
-  @exclusivity(unchecked) var isReplica = false
+  /// Set behind SYNC and PSYNC: what the server sends is a replication stream, and it answers nothing any more.
+  @exclusivity(unchecked) var replication: ReplicationStream?
   @exclusivity(unchecked) var replyMode = ReplyMode.on
   /// Whether a command came that may hold secrets: EXEC's errors can repeat those of a transaction.
   @exclusivity(unchecked) var sawSecrets = false
@@ -91,11 +91,17 @@ package final class RedisFlow: FlowDecoder {
 
   @inline(never)
   private func receiveAnything(_ bytes: UnsafeRawBufferPointer, _ data: DataFrame, into output: inout Output) {
-    guard !bytes.isEmpty, !isReplica else { return }
+    guard !bytes.isEmpty else { return }
     if !isVouched { endSilence(at: data.time, into: &output) }
     lastTime = max(lastTime, data.time)
     wasReplyLast = data.direction != requestDirection
-    if wasReplyLast { receiveReplies(bytes, data, into: &output) } else { receiveCommands(bytes, data, into: &output) }
+    if !wasReplyLast {
+      receiveCommands(bytes, data, into: &output)
+    } else if let replication {
+      receive(bytes, data, of: replication, into: &output)
+    } else {
+      receiveReplies(bytes, data, into: &output)
+    }
     account()
     noteMode()
   }
@@ -104,9 +110,10 @@ package final class RedisFlow: FlowDecoder {
   /// usual case has two bytes to look at.
   private func noteMode() {
     areCommandsPlain =
-      !isReplica && isVouched && replyMode == .on && waiting.isEmpty && commandSearch == nil && commands.isAtBoundary
+      replication == nil && isVouched && replyMode == .on && waiting.isEmpty && commandSearch == nil
+      && commands.isAtBoundary
     areRepliesPlain =
-      !isReplica && !wasUnvouched && !isMonitoring && !subscriptions.isActive && !subscriptions.areSilent
+      replication == nil && !wasUnvouched && !isMonitoring && !subscriptions.isActive && !subscriptions.areSilent
       && replySearch == nil && replies.isAtBoundary
   }
 
@@ -118,7 +125,7 @@ package final class RedisFlow: FlowDecoder {
     var position = 0
     while position < bytes.count {
       if areCommandsPlain, isPlainCommandTaken(bytes, &position, data) { continue }
-      guard isWholeCommandTaken(bytes, &position, data, into: &output), !isReplica else { break }
+      guard isWholeCommandTaken(bytes, &position, data, into: &output) else { break }
     }
     return position
   }
@@ -162,7 +169,7 @@ package final class RedisFlow: FlowDecoder {
       }
       if commands.isAtBoundary {
         rest = UnsafeRawBufferPointer(rebasing: rest[takeWholeCommands(rest, data, into: &output)...])
-        if rest.isEmpty || isReplica { return }
+        if rest.isEmpty { return }
       }
       guard let end = parseCommands(rest, data, into: &output) else { return }
       rest = UnsafeRawBufferPointer(rebasing: rest[end...])
@@ -179,7 +186,6 @@ package final class RedisFlow: FlowDecoder {
       while case .command = try commands.next(bytes, &position) {
         commandsProved = true
         finishCommand(data, extraFlags: [], into: &output)
-        if isReplica { return nil }
       }
       return nil
     } catch {
@@ -214,13 +220,17 @@ package final class RedisFlow: FlowDecoder {
     var position = 0
     if replies.isAtBoundary { replyFirstByte = data.time }
     do throws(Malformed) {
-      while case .message(let kind) = try replies.next(bytes, &position) {
+      while true {
+        if pending.hasSlow { awaitSnapshot(bytes, &position) }
+        if let replication {
+          receive(UnsafeRawBufferPointer(rebasing: bytes[position...]), data, of: replication, into: &output)
+          return nil
+        }
+        guard case .message(let kind) = try replies.next(bytes, &position) else { return nil }
         repliesProved = true
         finishMessage(kind, data, extraFlags: [], into: &output)
-        if isReplica { return nil }
         replyFirstByte = data.time
       }
-      return nil
     } catch {
       loseStepInReplies()
       replySearch = BoundarySearch()
@@ -231,7 +241,6 @@ package final class RedisFlow: FlowDecoder {
   // MARK: Losses
 
   package override func lose(_ gap: GapFrame, into output: inout Output) {
-    guard !isReplica else { return }
     if !isVouched { endSilence(at: gap.time, into: &output) }
     lastTime = max(lastTime, gap.time)
     wasReplyLast = gap.direction != requestDirection
@@ -239,7 +248,13 @@ package final class RedisFlow: FlowDecoder {
     let nothing = DataFrame(
       flow: id, direction: gap.direction, time: gap.time, offset: gap.offset,
       bytes: UnsafeRawBufferPointer(start: nil, count: 0))
-    if wasReplyLast { loseReplies(gap, nothing, into: &output) } else { loseCommands(gap, nothing, into: &output) }
+    if !wasReplyLast {
+      loseCommands(gap, nothing, into: &output)
+    } else if let replication {
+      lose(gap, nothing, of: replication, into: &output)
+    } else {
+      loseReplies(gap, nothing, into: &output)
+    }
     account()
     noteMode()
   }
@@ -299,7 +314,7 @@ package final class RedisFlow: FlowDecoder {
     commandSearch = nil
   }
 
-  private func endReplySearch() {
+  func endReplySearch() {
     let skipped = replySearch?.skippedBytes ?? 0
     if skipped > 0 { quietPoints.skipReply() }
     skippedBytes += skipped
@@ -321,30 +336,29 @@ package final class RedisFlow: FlowDecoder {
   // MARK: The end
 
   package override func close(at time: UInt64?, into output: inout Output) {
-    if !isReplica { finishAll(at: max(lastTime, time ?? 0), into: &output) }
-    context.noteSkipped(skippedBytes)
+    finishAll(into: &output)
+    context.noteSkipped(skippedBytes + (replication?.skippedBytes ?? 0))
     context.remove(self)
   }
 
-  private func finishAll(at time: UInt64, into output: inout Output) {
+  private func finishAll(into output: inout Output) {
     endCommandSearch()
     endReplySearch()
     let end = DataFrame(
       flow: id, direction: .sent, time: lastTime, offset: 0, bytes: UnsafeRawBufferPointer(start: nil, count: 0))
     if commands.endIncomplete() { finishCommand(end, extraFlags: .incomplete, into: &output) }
-    if replies.endIncomplete() { finishMessage(replies.kind, end, extraFlags: .incomplete, into: &output) }
+    if let replication {
+      finish(replication, end, into: &output)
+    } else if replies.endIncomplete() {
+      finishMessage(replies.kind, end, extraFlags: .incomplete, into: &output)
+    }
     flushPending(into: &output)
     waiting.visit { reply, bytes in emit(reply, bytes, extraFlags: [], into: &output) }
     waiting.removeAll()
   }
 
   private func flushPending(into output: inout Output) {
-    while let request = pending.first {
-      context.emit(
-        flow: id, start: request.time, end: nil, firstByte: nil, request: takeRequestMap(request), response: nil,
-        flags: request.flags.union(.unanswered), process: request.process, into: &output)
-      removeFirstPending()
-    }
+    while let request = pending.first { giveUp(request, flags: .unanswered, into: &output) }
   }
 
   // MARK: Memory
@@ -353,8 +367,13 @@ package final class RedisFlow: FlowDecoder {
 
   /// Tells the stage how much is held.
   private func account() {
-    otherHeldBytes = replies.writer.bytes.count + waiting.heldBytes
+    noteOtherHeldBytes()
     accountCommands()
+  }
+
+  private func noteOtherHeldBytes() {
+    otherHeldBytes =
+      replies.writer.bytes.count + waiting.heldBytes + (replication?.commands.writer.bytes.count ?? 0)
   }
 
   @inline(__always)
@@ -373,7 +392,10 @@ package final class RedisFlow: FlowDecoder {
     cutPendingValues(toBytes: target)
     if commands.writer.messageBytes > target { commands.makeRoom(leavingBytes: target) }
     if replies.writer.messageBytes > target { replies.makeRoom(leavingBytes: target) }
-    otherHeldBytes = replies.writer.bytes.count + waiting.heldBytes
+    if let replication, replication.commands.writer.messageBytes > target {
+      replication.commands.makeRoom(leavingBytes: target)
+    }
+    noteOtherHeldBytes()
     heldBytes = commands.writer.bytes.count + otherHeldBytes
   }
 }

@@ -575,4 +575,5 @@ enum ResponseHead {
   static let map: StaticString = "mresponse_typecmapnresponse_value"
   static let set: StaticString = "mresponse_typecsetnresponse_value"
   static let push: StaticString = "mresponse_typedpushnresponse_value"
+  static let snapshot: StaticString = "mresponse_typecrdbnresponse_value"
 }

@@ -99,7 +99,7 @@ extension Secrets {
     return try? reader.readString()
   }
 
-  private static func line(_ text: [UInt8], type: StaticString) -> ByteBuffer {
+  static func line(_ text: [UInt8], type: StaticString) -> ByteBuffer {
     var response = ByteBuffer(capacityBytes: text.count + 64)
     response.appendMapHead(2)
     response.appendText("response_type" as StaticString)

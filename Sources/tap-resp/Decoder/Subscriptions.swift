@@ -86,7 +86,7 @@ struct Subscriptions {
 
   static func isMap(_ response: UnsafeRawBufferPointer) -> Bool { value(of: response)?.type == "map" }
 
-  private static func simpleString(_ response: UnsafeRawBufferPointer) -> UnsafeRawBufferPointer? {
+  static func simpleString(_ response: UnsafeRawBufferPointer) -> UnsafeRawBufferPointer? {
     guard let found = value(of: response), found.type == "simple_string" else { return nil }
     var reader = found.value
     return try? reader.readString()
