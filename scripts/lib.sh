@@ -31,7 +31,7 @@ build_needs=(
   libbpf-dev=/usr/include/bpf/libbpf.h libelf-dev=/usr/include/libelf.h libpcap-dev=/usr/include/pcap/pcap.h
   pkg-config=pkg-config)
 redis_needs=(redis-tools=redis-check-rdb)
-test_needs=(bpftool=bpftool procps=ps 'python3-venv=/usr/lib/python3*/ensurepip' util-linux=unshare mandoc=mandoc)
+test_needs=(bpftool=bpftool iproute2=ip libcap2-bin=setcap procps=ps 'python3-venv=/usr/lib/python3*/ensurepip' util-linux=unshare mandoc=mandoc)
 bench_needs=(gcc=gcc libhiredis-dev=/usr/include/hiredis/hiredis.h tcpdump=tcpdump)
 
 need() {

@@ -11,6 +11,7 @@ static __always_inline void open_flow(struct sock *sk, __u8 role) {
   // A socket can be disconnected and connected anew (connect with AF_UNSPEC): that is another flow.
   if (flow->about.flow_id) {
     end_flow(flow);
+    count_dismissed(flow);
     __builtin_memset(flow, 0, sizeof(*flow));
   }
   flow->about.role = role;
@@ -42,8 +43,10 @@ int BPF_PROG(socket_changed_state, struct sock *sk, int old_state, int new_state
   } else if (new_state == TCP_CLOSE && sk->sk_protocol == IPPROTO_MPTCP) {
     // These do not pass tcp_destroy_sock.
     struct flow *flow = bpf_sk_storage_get(&flows, sk, 0, 0);
-    if (flow)
+    if (flow) {
       end_flow(flow);
+      count_dismissed(flow);
+    }
   }
   return 0;
 }
@@ -52,7 +55,11 @@ int BPF_PROG(socket_changed_state, struct sock *sk, int old_state, int new_state
 SEC("tp_btf/tcp_destroy_sock")
 int BPF_PROG(socket_destroyed, struct sock *sk) {
   struct flow *flow = bpf_sk_storage_get(&flows, sk, 0, 0);
-  if (flow && flow->is_wanted && !flow->is_ended) {
+  if (!flow)
+    return 0;
+  if (flow->is_dismissed) {
+    count_dismissed(flow);
+  } else if (flow->is_wanted && !flow->is_ended) {
     book_unseen_at_end(sk, flow);
     end_flow(flow);
   }
@@ -63,6 +70,8 @@ int BPF_PROG(socket_destroyed, struct sock *sk) {
 SEC("iter/bpf_sk_storage_map")
 int report_open_flows(struct bpf_iter__bpf_sk_storage_map *context) {
   struct flow *flow = context->value;
+  if (flow && flow->is_dismissed)
+    count_dismissed(flow);
   if (!flow || !flow->is_wanted || flow->is_ended)
     return 0;
   struct tap_flow_record record = flow->about;

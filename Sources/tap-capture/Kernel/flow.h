@@ -2,8 +2,12 @@
 // and descriptor, so nothing goes stale.
 #pragma once
 
-#include "process.h"
+#include "process_filters.h"
 #include "wakeup.h"
+#include <bpf/bpf_endian.h>
+
+// First bytes of each direction that are kept: those of the HTTP/2 preface up to its version, and some.
+#define OPENING_BYTES 16
 
 struct flow {
   // What the reader is told at the flow's beginning and at its end. The totals in it are kept up to date; the rest is
@@ -11,6 +15,7 @@ struct flow {
   struct tap_flow_record about;
   __u64 lost[2];  // bytes that the ring had no room for and that no record has told of yet
   __u64 process_verdict;
+  __u64 dismissed_bytes;  // moved since it was dismissed, and not in the sum of all flows yet
   __u32 sequence_base;  // TCP's receive position less the bytes received
   __u32 reader;         // the thread that received last
   __u8 sequence_is_known;
@@ -19,6 +24,11 @@ struct flow {
   __u8 is_wanted;
   __u8 is_described;
   __u8 is_ended;
+  __u8 is_dismissed;
+  __u8 protocol_is_settled;  // nothing more is looked at
+  __u8 protocols;            // that its first bytes leave possible
+  __u8 opening_length[2];
+  __u8 opening[2][OPENING_BYTES];
 };
 
 struct {
@@ -65,19 +75,39 @@ static __always_inline bool port_is_wanted(__u16 port) {
   return false;
 }
 
+static __always_inline bool is_loopback_address(__u32 address) { return bpf_ntohl(address) >> 24 == 127; }
+
+// Whether the bytes stay on this machine: 127.0.0.0/8 (RFC 1122, 3.2.1.3), ::1 (RFC 4291, 2.5.3), or an address that
+// talks to itself.
+static __noinline bool is_on_loopback(struct sock *sk) {
+  if (sk->__sk_common.skc_family != AF_INET6)
+    return is_loopback_address(sk->__sk_common.skc_daddr) || sk->__sk_common.skc_daddr == sk->__sk_common.skc_rcv_saddr;
+  __u32 remote[4] = {}, local[4] = {};
+  bpf_core_read(remote, sizeof(remote), &sk->__sk_common.skc_v6_daddr);
+  bpf_core_read(local, sizeof(local), &sk->__sk_common.skc_v6_rcv_saddr);
+  if (remote[2] == local[2] && remote[3] == local[3] && remote[0] == local[0] && remote[1] == local[1])
+    return true;
+  if (remote[0] || remote[1])
+    return false;
+  // ::ffff:127.0.0.0/104 is IPv4 in an IPv6 socket.
+  return remote[2] ? remote[2] == bpf_htonl(0xffff) && is_loopback_address(remote[3]) : remote[3] == bpf_htonl(1);
+}
+
 static __noinline int judge_flow(struct sock *sk, struct flow *flow) {
   bool keep = true;
   if (settings.filter_role != TAP_ROLE_UNKNOWN && flow->about.role != settings.filter_role)
     keep = false;
   if (keep && settings.filter_port_count)
     keep = port_is_wanted(sk->__sk_common.skc_num) || port_is_wanted(__builtin_bswap16(sk->__sk_common.skc_dport));
+  if (keep && settings.filter_loopback)
+    keep = !is_on_loopback(sk);
   flow->filter_verdict = keep ? VERDICT_KEEP : VERDICT_DISMISS;
   return flow->filter_verdict;
 }
 
-// By port and direction: for the whole life of the flow.
+// By port, direction and loopback: for the whole life of the flow.
 static __always_inline bool flow_is_wanted(struct sock *sk, struct flow *flow) {
-  if (settings.filter_role == TAP_ROLE_UNKNOWN && !settings.filter_port_count)
+  if (settings.filter_role == TAP_ROLE_UNKNOWN && !settings.filter_port_count && !settings.filter_loopback)
     return true;
   int verdict = flow->filter_verdict;
   if (verdict == VERDICT_NONE)
@@ -85,9 +115,9 @@ static __always_inline bool flow_is_wanted(struct sock *sk, struct flow *flow) {
   return verdict == VERDICT_KEEP;
 }
 
-// By process. The last verdict is kept with the flow, in one word because threads share it, until the set of
+// By process tree. The last verdict is kept with the flow, in one word because threads share it, until the set of
 // processes changes or another process uses the flow.
-static __always_inline bool flow_process_is_wanted(struct flow *flow, __u32 tgid) {
+static __always_inline bool flow_tree_is_wanted(struct flow *flow, __u32 tgid) {
   __u64 question = (__u64)tgid << 32 | (state.process_generation << 1);
   __u64 known = flow->process_verdict;
   if ((known & ~1ull) == question)
@@ -95,6 +125,11 @@ static __always_inline bool flow_process_is_wanted(struct flow *flow, __u32 tgid
   bool wanted = process_is_wanted(tgid);
   flow->process_verdict = question | wanted;
   return wanted;
+}
+
+// By process, all filters together.
+static __always_inline bool flow_process_is_wanted(struct flow *flow, struct task_struct *task) {
+  return flow_tree_is_wanted(flow, task->tgid) && traits_are_wanted(task);
 }
 
 // The flow is of interest from now on: `task` has moved bytes over it.
@@ -129,6 +164,12 @@ static __noinline int describe_flow(struct flow *flow, __u64 time_ns) {
   flow->is_described = true;
   bpf_ringbuf_submit(record, BPF_RB_NO_WAKEUP);
   return 1;
+}
+
+// Adds up what has moved over a dismissed flow.
+static __always_inline void count_dismissed(struct flow *flow) {
+  __u64 bytes = __sync_lock_test_and_set(&flow->dismissed_bytes, 0);
+  __sync_fetch_and_add(&state.dismissed.bytes, bytes);
 }
 
 // Tells the reader of the flow's end. The totals in it reveal what was lost at the end.

@@ -94,8 +94,16 @@ struct path {
   struct vfsmount *mnt;
   struct dentry *dentry;
 };
+struct super_block {
+  __u32 s_dev;
+};
+struct inode {
+  struct super_block *i_sb;
+  unsigned long i_ino;
+};
 struct file {
   struct path f_path;
+  struct inode *f_inode;
 };
 struct fdtable {
   unsigned int max_fds;

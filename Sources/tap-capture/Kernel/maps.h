@@ -33,6 +33,14 @@ struct {
   __type(value, __u8);
 } excluded SEC(".maps");
 
+// Cgroups whose processes are captured when settings.filter_cgroup_count is set; a cgroup includes those below it.
+struct {
+  __uint(type, BPF_MAP_TYPE_CGROUP_ARRAY);
+  __uint(max_entries, TAP_FILTER_VALUES_MAX);
+  __type(key, __u32);
+  __type(value, __u32);
+} cgroups SEC(".maps");
+
 // Where somebody listens, or did. Only the roles of connections that were open before capture depend on it.
 struct {
   __uint(type, BPF_MAP_TYPE_LRU_HASH);

@@ -1,6 +1,7 @@
 // A socket has moved bytes: what each engine does before it knows where they are in memory, and after.
 #pragma once
 
+#include "protocol.h"
 #include "transfer.h"
 #include "unseen.h"
 
@@ -9,6 +10,27 @@
 #define MSG_PEEK 0x2
 #define MSG_TRUNC 0x20
 #define MSG_ERRQUEUE 0x2000
+
+// Records the bytes, which the engine has found in memory, or a gap if it could not (`cause`).
+static __always_inline void finish_transfer(struct transfer_steps *steps, enum tap_gap_cause cause) {
+  struct transfer *transfer = &steps->transfer;
+  struct flow *flow = steps->flow;
+  if (settings.filter_protocols && !flow->protocol_is_settled &&
+      speaks_another_protocol(flow, transfer, cause == TAP_CAUSE_NONE && !steps->unseen)) {
+    dismiss_flow(flow, transfer->direction, transfer->remaining);
+    return;
+  }
+  if (!flow->is_described && !describe_flow(flow, transfer->time_ns)) {
+    count_loss(transfer, flow, transfer->remaining);
+    return;
+  }
+  if (steps->unseen)
+    record_gap(transfer, flow, steps->unseen, TAP_CAUSE_UNSEEN);
+  if (cause == TAP_CAUSE_NONE)
+    record_transfer(steps);
+  else
+    record_gap(transfer, flow, transfer->remaining, cause);
+}
 
 // Enters the bytes into the books of their flow. Returns whether they are of interest: then `steps` is ready for
 // finish_transfer.
@@ -24,11 +46,15 @@ static __always_inline bool begin_transfer(struct transfer_steps *steps, struct 
     __sync_fetch_and_add(&state.losses.untracked_bytes, (__u64)length);
     return false;
   }
+  if (flow->is_dismissed) {
+    __sync_fetch_and_add(&flow->dismissed_bytes, (__u64)length);
+    return false;
+  }
   if (!flow_is_wanted(sk, flow))
     return false;
 
   struct task_struct *task = bpf_get_current_task_btf();
-  bool process_wanted = flow_process_is_wanted(flow, task->tgid);
+  bool process_wanted = flow_process_is_wanted(flow, task);
   __u32 unseen = direction == TAP_RECEIVED ? unseen_before(sk, flow, task->pid, length) : 0;
   __u64 moved = (__u64)unseen + length;
   __u64 offset = __sync_fetch_and_add(&flow->about.moved[direction], moved);
@@ -51,13 +77,8 @@ static __always_inline bool begin_transfer(struct transfer_steps *steps, struct 
               .direction = direction,
           },
       .flow = flow,
+      .unseen = unseen,
   };
-  if (!flow->is_described && !describe_flow(flow, steps->transfer.time_ns)) {
-    count_loss(&steps->transfer, flow, moved);
-    return false;
-  }
-  if (unseen)
-    record_gap(&steps->transfer, flow, unseen, TAP_CAUSE_UNSEEN);
   // What nobody may see, and what nobody received.
   enum tap_gap_cause cause = TAP_CAUSE_NONE;
   if (!process_wanted)
@@ -65,16 +86,8 @@ static __always_inline bool begin_transfer(struct transfer_steps *steps, struct 
   else if (message_flags & MSG_TRUNC)
     cause = TAP_CAUSE_TRUNCATED;
   if (cause != TAP_CAUSE_NONE) {
-    record_gap(&steps->transfer, flow, length, cause);
+    finish_transfer(steps, cause);
     return false;
   }
   return true;
-}
-
-// Records the bytes, which the engine has found in memory, or a gap if it could not (`cause`).
-static __always_inline void finish_transfer(struct transfer_steps *steps, enum tap_gap_cause cause) {
-  if (cause == TAP_CAUSE_NONE)
-    record_transfer(steps);
-  else
-    record_gap(&steps->transfer, steps->flow, steps->transfer.remaining, cause);
 }

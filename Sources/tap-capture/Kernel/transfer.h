@@ -112,6 +112,7 @@ __noinline int record_bytes(struct transfer *transfer, struct flow *flow, __u32 
 struct transfer_steps {
   struct transfer transfer;
   struct flow *flow;
+  __u32 unseen;  // bytes at its beginning that were received where no engine looks
 };
 
 // One step of a transfer that takes several: the next iovec, or the next record. Returns 1 at the end.
@@ -161,9 +162,17 @@ static long record_piece(__u32 index, void *context) {
 
 static __always_inline void record_transfer(struct transfer_steps *steps) {
   struct transfer *transfer = &steps->transfer;
+  __u32 cut = 0;
+  if (settings.max_bytes && transfer->remaining > settings.max_bytes) {
+    cut = transfer->remaining - settings.max_bytes;
+    transfer->remaining = settings.max_bytes;
+  }
   __u32 length = transfer->remaining;
-  if (length <= transfer->piece_length && length <= TAP_PAYLOAD_BYTES_MAX &&
-      record_bytes(transfer, steps->flow, length))
-    return;
-  bpf_loop(TRANSFER_STEPS_MAX, record_piece, steps, 0);
+  if (length > transfer->piece_length || length > TAP_PAYLOAD_BYTES_MAX ||
+      !record_bytes(transfer, steps->flow, length))
+    bpf_loop(TRANSFER_STEPS_MAX, record_piece, steps, 0);
+  if (cut) {
+    transfer->remaining = cut;
+    record_gap(transfer, steps->flow, cut, TAP_CAUSE_CUT);
+  }
 }

@@ -4,10 +4,10 @@
 
 #include "maps.h"
 
-// Flags for the submission of a record of so many bytes. Small records cannot fill a ring within 10 ms, so that
-// only large ones pay for the question.
+// Flags for the submission of a record of so many bytes. Small records cannot fill a ring of usual size within 10 ms, so
+// that only large ones pay for the question.
 static __always_inline __u64 submit_flags(__u32 length) {
-  if (length >= 2048 && bpf_ringbuf_query(&ring, BPF_RB_AVAIL_DATA) >= settings.wakeup_bytes)
+  if (length >= settings.wakeup_record_bytes && bpf_ringbuf_query(&ring, BPF_RB_AVAIL_DATA) >= settings.wakeup_bytes)
     return BPF_RB_FORCE_WAKEUP;
   return BPF_RB_NO_WAKEUP;
 }

@@ -30,10 +30,13 @@ struct CaptureSession: ~Copyable {
   init(_ options: CaptureOptions) throws(CaptureFailure) {
     LibbpfMessages.install(verbose: options.verbose)
     try CaptureSession.checkOutput()
+    let filters = try ResolvedFilters(options.filters)
     try LoadFailure.checkPrerequisites()
-    try CaptureSession.checkProcesses(options.pid)
     CaptureSignals.install()
-    let settings = options.settings
+    let settings = KernelSettings(
+      ringBytes: KernelSettings.ringBytes(roundingUp: options.buffer.bytes), filters: filters,
+      filtersByProcess: !filters.processes.isEmpty || !options.command.isEmpty,
+      bytesPerCallMaximum: options.maxBytes.map { UInt32(clamping: $0.bytes) })
     // Before the kernel program is loaded: the child is to inherit nothing of it.
     var command: LaunchedCommand? = nil
     if !options.command.isEmpty { command = try LaunchedCommand.start(options.command) }
@@ -42,17 +45,18 @@ struct CaptureSession: ~Copyable {
     let waiter = try Waiter.open(ring: program.ring, output: STDOUT_FILENO)
     var recorder = EventRecorder(
       output: Output(descriptor: STDOUT_FILENO), pipeline: Pipeline(output: STDOUT_FILENO), excluded: program.excluded,
-      askedFor: Set(options.pid))
+      askedFor: Set(filters.processes))
 
     program.excluded.insert(getpid())
     if let pid = command?.pid { program.traced.insert(pid) }
     for listener in Listeners.find() {
       program.addListener(port: listener.port, networkNamespace: listener.networkNamespace)
     }
+    try program.choose(filters.cgroups)
     try program.attach()
     // After attaching: what happens meanwhile is in the ring, and is applied on top of what /proc shows.
     recorder.processes.scan()
-    try CaptureSession.trace(Set(options.pid), in: program.traced)
+    try CaptureSession.trace(Set(filters.processes), in: program.traced)
     recorder.leaveOut(recorder.pipeline.findStages())
     try CaptureSession.dropPrivileges(hasCommand: !options.command.isEmpty)
 
@@ -78,14 +82,6 @@ struct CaptureSession: ~Copyable {
     guard fstat(STDOUT_FILENO, &status) == 0, status.st_mode & S_IFMT == S_IFREG else { return }
     // What was there before may be shared on purpose; a file that begins now is ours to protect.
     if status.st_size == 0, status.st_uid == geteuid() { fchmod(STDOUT_FILENO, S_IRUSR | S_IWUSR) }
-  }
-
-  private static func checkProcesses(_ pids: [Int32]) throws(CaptureFailure) {
-    for pid in pids where kill(pid, 0) != 0 && errno == ESRCH {
-      throw CaptureFailure(
-        "there is no process \(pid)", remedy: "--pid takes the number of a running process; see ps -e.",
-        status: .usage)
-    }
   }
 
   /// The processes asked for, with the children that they have. Children that come meanwhile are taken by the kernel
@@ -177,7 +173,7 @@ struct CaptureSession: ~Copyable {
     takeUnreportedEnds()
     let isDrained = ring.consume(limitBytes: 1 << 20) { record in recorder.receive(record) }
     if !unreportedEnds.isEmpty, ring.position >= unreportedEndsPosition {
-      for end in unreportedEnds { recorder.end(end, reason: "closed") }
+      for end in unreportedEnds { recorder.end(end) }
       unreportedEnds.removeAll()
     }
     return isDrained
@@ -204,7 +200,7 @@ struct CaptureSession: ~Copyable {
       let open = try program.openFlows()
       program.stop()
       drainAll()
-      for flow in open { recorder.endIfOpen(flow, reason: "capture_ended") }
+      for flow in open { recorder.endIfOpen(flow) }
     } catch {
       recorder.notice(.warning, "\(error.message): what was lost at the end of open flows is not known")
     }
@@ -215,7 +211,7 @@ struct CaptureSession: ~Copyable {
         .info, "the command has ended; still running are \(survivors.joined(separator: ", "))",
         counters: [("processes", UInt64(survivors.count))])
     }
-    recorder.finish(losses: program.losses)
+    recorder.finish(losses: program.losses, dismissed: program.dismissed)
   }
 
   private mutating func drainAll() {

@@ -45,6 +45,14 @@ enum tap_gap_cause {
   TAP_CAUSE_OTHER_CALL,      // a system call that this engine does not know, or one on another descriptor
   TAP_CAUSE_UNSEEN,          // received where no engine looks: splice, TCP_ZEROCOPY_RECEIVE
   TAP_CAUSE_FILTERED,        // moved by a process that the filters leave out
+  TAP_CAUSE_CUT,             // beyond max_bytes of one call
+};
+
+// Protocols that first bytes tell apart.
+enum tap_protocol {
+  TAP_PROTOCOL_REDIS = 1 << 0,
+  TAP_PROTOCOL_HTTP = 1 << 1,
+  TAP_PROTOCOL_OTHER = 1 << 2,
 };
 
 // A process: a tgid, and the time since boot when it began, because tgids come back.
@@ -86,7 +94,7 @@ struct tap_flow_record {
   __u8 is_ipv6;
   __u8 role;
   __u8 is_joined;  // it was open before capture
-  __u8 reserved;
+  __u8 is_dismissed;  // the connection goes on; its first bytes are of a protocol that is not asked for
   __u8 comm[TAP_COMM_BYTES];
 };
 
@@ -135,21 +143,49 @@ struct tap_loss_counters {
   __u64 untracked_bytes;   // moved on sockets for which no storage could be had
 };
 
+// Flows that ended early because they speak another protocol. Of their later bytes only the number is known.
+struct tap_dismissal_counters {
+  __u64 flows;
+  __u64 tls_flows;  // of these, began with a TLS ClientHello
+  __u64 bytes;      // in no frame; those of open connections are added at the end
+};
+
 #define TAP_FILTER_PORTS_MAX 64
+// Of each other filter.
+#define TAP_FILTER_VALUES_MAX 16
+
+// The file of a program.
+struct tap_program_file {
+  __u64 inode;
+  __u32 device;  // as the kernel keeps it: major << 20 | minor
+  __u32 reserved;
+};
 
 // Fixed before the kernel program is loaded.
 struct tap_settings {
   __u64 wakeup_bytes;  // wake the reader when so much of the ring is in use
+  __u32 wakeup_record_bytes;  // only records of at least so many bytes ask for that
+  __u32 max_bytes;            // recorded of one call; 0: all
   __u32 filter_port_count;
   __u16 filter_ports[TAP_FILTER_PORTS_MAX];  // local or remote
   __u8 filter_role;                          // only flows of this role; unknown: all
   __u8 filter_by_process;                    // only the processes in the map `traced`
-  __u8 reserved[2];
+  __u8 filter_loopback;                      // leave out what stays on this machine
+  __u8 filter_protocols;                     // tap_protocol bits; 0: any
+  // Of the process: one of each kind that has any must fit.
+  __u32 filter_comm_count;
+  __u32 filter_program_count;
+  __u32 filter_user_count;
+  __u32 filter_cgroup_count;  // in the map `cgroups`
+  __u8 filter_comms[TAP_FILTER_VALUES_MAX][TAP_COMM_BYTES];  // padded with NULs
+  struct tap_program_file filter_programs[TAP_FILTER_VALUES_MAX];
+  __u32 filter_users[TAP_FILTER_VALUES_MAX];
 };
 
 // Shared while it runs.
 struct tap_shared_state {
   struct tap_loss_counters losses;
+  struct tap_dismissal_counters dismissed;
   __u64 last_flow_id;
   // Rises whenever the set of processes that are traced or excluded changes: verdicts kept with flows expire.
   __u32 process_generation;

@@ -18,9 +18,12 @@ struct CaptureTotals {
   }
 
   /// Counters for the end frame. `losses` are those of the kernel program.
-  func counters(losses: tap_loss_counters) -> [(name: String, value: UInt64)] {
+  func counters(
+    losses: tap_loss_counters, dismissed: tap_dismissal_counters
+  ) -> [(name: String, value: UInt64)] {
     [("flows", flows), ("data_frames", dataFrames), ("data_bytes", dataBytes)]
       + gapBytes.map { ("gap_bytes_\($0.reason.rawValue)", $0.bytes) }
+      + (dismissed.flows > 0 ? [("dismissed_flows", dismissed.flows), ("dismissed_bytes", dismissed.bytes)] : [])
       + [
         ("lost_transfer_records", losses.transfer_records), ("lost_process_records", losses.process_records),
         ("lost_flow_ends", losses.forgotten_ends), ("untracked_bytes", losses.untracked_bytes),
@@ -34,6 +37,8 @@ extension GapFrame.Reason {
   static let kernelThread = Self(rawValue: "kernel_thread")
   static let multiMessage = Self(rawValue: "multi_message")
   static let filtered = Self(rawValue: "filtered")
+  /// Beyond `--max-bytes` of one call.
+  static let cut = Self(rawValue: "cut")
 
   /// The reason for a cause that the kernel program tells.
   init(cause: UInt8) {
@@ -47,6 +52,7 @@ extension GapFrame.Reason {
       case TAP_CAUSE_KERNEL_THREAD: .kernelThread
       case TAP_CAUSE_MULTI_MESSAGE: .multiMessage
       case TAP_CAUSE_FILTERED: .filtered
+      case TAP_CAUSE_CUT: .cut
       default: .notCaptured
       }
   }

@@ -52,7 +52,7 @@ struct EventRecorder: ~Copyable {
     case TAP_RECORD_FLOW:
       if let flow = load(record, tap_flow_record.self) { open(flow) }
     case TAP_RECORD_CLOSE:
-      if let flow = load(record, tap_flow_record.self) { end(flow, reason: "closed") }
+      if let flow = load(record, tap_flow_record.self) { end(flow) }
     case TAP_RECORD_FORK:
       if let fork = load(record, tap_fork_record.self) { processes.fork(fork) }
     case TAP_RECORD_EXEC:
@@ -225,7 +225,11 @@ struct EventRecorder: ~Copyable {
   }
 
   /// Ends a flow: what is missing at its end becomes a gap, so that the books are closed.
-  mutating func end(_ record: tap_flow_record, reason: String) {
+  mutating func end(_ record: tap_flow_record) {
+    end(record, reason: record.is_dismissed != 0 ? "dismissed" : "closed")
+  }
+
+  private mutating func end(_ record: tap_flow_record, reason: String) {
     endedAtLast?.insert(record.flow_id)
     // Nothing else of the flow found room in the ring: all of it is a gap.
     if !flows.contains(record.flow_id) { open(record) }
@@ -258,8 +262,8 @@ struct EventRecorder: ~Copyable {
   mutating func beginFinishing() { endedAtLast = [] }
 
   /// Ends a flow unless its own end has been recorded meanwhile.
-  mutating func endIfOpen(_ record: tap_flow_record, reason: String) {
-    if endedAtLast?.contains(record.flow_id) != true { end(record, reason: reason) }
+  mutating func endIfOpen(_ record: tap_flow_record) {
+    if endedAtLast?.contains(record.flow_id) != true { end(record, reason: "capture_ended") }
   }
 
   // MARK: Messages
@@ -273,8 +277,8 @@ struct EventRecorder: ~Copyable {
   }
 
   /// Ends the stream.
-  mutating func finish(losses: tap_loss_counters) {
-    EndFrame(isComplete: true, totals: totals.counters(losses: losses)).append(to: &output.buffer)
+  mutating func finish(losses: tap_loss_counters, dismissed: tap_dismissal_counters) {
+    EndFrame(isComplete: true, totals: totals.counters(losses: losses, dismissed: dismissed)).append(to: &output.buffer)
     output.flush()
   }
 }

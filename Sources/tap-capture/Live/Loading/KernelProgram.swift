@@ -14,12 +14,13 @@ struct KernelProgram: ~Copyable {
 
   /// The descriptors of the maps, which are the object's.
   private struct Maps {
-    let ring, traced, excluded, listeners, unreportedEnds, flows: Int32
+    let ring, traced, excluded, cgroups, listeners, unreportedEnds, flows: Int32
 
     init(of object: OpaquePointer) throws(CaptureFailure) {
       ring = try map("ring", of: object)
       traced = try map("traced", of: object)
       excluded = try map("excluded", of: object)
+      cgroups = try map("cgroups", of: object)
       listeners = try map("listeners", of: object)
       unreportedEnds = try map("unreported_ends", of: object)
       flows = try map("flows", of: object)
@@ -167,6 +168,24 @@ struct KernelProgram: ~Copyable {
   /// What could not be recorded so far.
   var losses: tap_loss_counters { state.pointee.losses }
 
+  /// What was left out because it speaks another protocol, so far.
+  var dismissed: tap_dismissal_counters { state.pointee.dismissed }
+
+  /// Captures the processes of these cgroups; before `attach`.
+  func choose(_ cgroups: [Cgroup]) throws(CaptureFailure) {
+    for (index, cgroup) in cgroups.enumerated() {
+      var key = UInt32(index)
+      var descriptor = open(cgroup.folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
+      guard descriptor >= 0 else {
+        throw CaptureFailure("cannot open the cgroup \(cgroup.folder): \(errorText(errno))", status: .usage)
+      }
+      defer { close(descriptor) }
+      guard bpf_map_update_elem(maps.cgroups, &key, &descriptor, 0) == 0 else {
+        throw LoadFailure.diagnose(errno, doing: "choose the cgroup \(cgroup.folder)")
+      }
+    }
+  }
+
   /// Says that somebody listens on a port.
   func addListener(port: UInt16, networkNamespace: UInt32) {
     var key = tap_listener_key(network_namespace: networkNamespace, port: UInt32(port))
@@ -206,28 +225,6 @@ struct KernelProgram: ~Copyable {
     return bytes.withUnsafeBytes { bytes in
       stride(from: 0, through: bytes.count - size, by: size).map {
         bytes.loadUnaligned(fromByteOffset: $0, as: tap_flow_record.self)
-      }
-    }
-  }
-}
-
-extension tap_settings {
-  init(_ settings: KernelSettings) {
-    self.init()
-    // Beyond an eighth of the ring the reader is woken; below, it looks by itself often enough.
-    wakeup_bytes = UInt64(settings.ringBytes / 8)
-    filter_by_process = settings.filtersByProcess ? 1 : 0
-    filter_role =
-      switch settings.direction {
-      case .all: UInt8(TAP_ROLE_UNKNOWN.rawValue)
-      case .egress: UInt8(TAP_ROLE_CLIENT.rawValue)
-      case .ingress: UInt8(TAP_ROLE_SERVER.rawValue)
-      }
-    let ports = settings.ports.prefix(KernelSettings.portsMaximum)
-    filter_port_count = UInt32(ports.count)
-    withUnsafeMutableBytes(of: &filter_ports) { target in
-      for (index, port) in ports.enumerated() {
-        target.storeBytes(of: port, toByteOffset: index * MemoryLayout<UInt16>.size, as: UInt16.self)
       }
     }
   }

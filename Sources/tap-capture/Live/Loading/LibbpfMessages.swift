@@ -15,7 +15,8 @@ enum LibbpfMessages {
     isVerbose.store(verbose, ordering: .relaxed)
     libbpf_set_print { level, format, arguments in
       guard let format, let arguments, level != LIBBPF_DEBUG else { return 0 }
-      let text = withUnsafeTemporaryAllocation(of: CChar.self, capacity: 4096) { buffer -> String in
+      // The reason stands at the end of what the verifier says, which can be long.
+      let text = withUnsafeTemporaryAllocation(of: CChar.self, capacity: 1 << 20) { buffer -> String in
         guard let start = buffer.baseAddress, vsnprintf(start, buffer.count, format, arguments) >= 0 else { return "" }
         return String(cString: start)
       }

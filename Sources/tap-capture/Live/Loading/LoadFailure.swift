@@ -69,6 +69,10 @@ enum LoadFailure {
   /// The last line that tells a reason; libbpf's last lines only repeat that it failed.
   private static func condensed(_ messages: String) -> String? {
     let lines = messages.split(separator: "\n").filter { !$0.contains("-- BEGIN PROG LOAD LOG") }
+    // What the verifier objects to stands in front of its statistics.
+    if let end = lines.lastIndex(where: { $0.hasPrefix("processed ") && $0.contains(" insns ") }), end > 0 {
+      return String(lines[end - 1])
+    }
     let reason = lines.last { $0.contains("failed to") && !$0.contains("failed to load object") } ?? lines.last
     return reason.map { $0.hasPrefix("libbpf: ") ? String($0.dropFirst(8)) : String($0) }
   }
