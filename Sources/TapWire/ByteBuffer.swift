@@ -114,6 +114,9 @@ public struct ByteBuffer: ~Copyable {
   /// Where the next byte goes: what `reserve` made room for may be written there, and counts once `useTail` says so.
   @inlinable public var unusedTail: UnsafeMutableRawPointer { mutating get { UnsafeMutableRawPointer(base + used) } }
 
+  /// How many bytes there is room for.
+  @inlinable public var unusedBytes: Int { capacity &- used }
+
   /// Counts `written` bytes behind those in use, which the caller has written to `unusedTail`.
   @inlinable
   public mutating func useTail(_ written: Int) {

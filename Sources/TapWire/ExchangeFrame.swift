@@ -127,68 +127,7 @@ public struct ExchangeFrame {
   }
 }
 
-/// What the answered exchanges of one flow begin with, ready to be stored.
-public struct ExchangeBeginning {
-  /// The heads of the array and of its kind, and the flow, as they lie in memory; nothing behind them.
-  @usableFromInline let word: UInt64
-  @usableFromInline let byteCount: Int
-
-  /// Nil for a flow whose id takes more than four bytes: its frames are written the other way.
-  public init?(flow: UInt64) {
-    guard flow <= 0xffff_ffff else { return nil }
-    // The array of the kind and eight fields.
-    var bytes = [CBORMajor.array.rawValue | 9, UInt8(FrameKind.exchange.rawValue)] + [UInt8](repeating: 0, count: 9)
-    byteCount = bytes.withUnsafeMutableBufferPointer { buffer in
-      buffer.baseAddress.map { 2 + storeCBORHead(.unsigned, flow, at: $0 + 2) } ?? 0
-    }
-    word = bytes.withUnsafeBytes { $0.loadUnaligned(as: UInt64.self) }
-  }
-}
-
 extension Output {
-  /// Begins an exchange of the most frequent kind: answered, the response's first byte moved with its last, no flags,
-  /// made by the flow's own process. Returns where its response map of `responseBytes` bytes goes: the caller writes it,
-  /// and up to eight bytes behind it that mean nothing, and calls `endAnswered`.
-  ///
-  /// Both maps together must be smaller than `flushThresholdBytes`, the name shorter than eight bytes, and the `end` not
-  /// before the `start`.
-  @inlinable
-  @inline(__always)
-  public mutating func beginAnswered(
-    _ beginning: ExchangeBeginning, start: UInt64, end: UInt64, protocolName: StaticString, request: UnsafeRawPointer,
-    requestBytes: Int, responseBytes: Int
-  ) -> UnsafeMutableRawPointer {
-    let nameBytes = protocolName.utf8CodeUnitCount
-    // Nanoseconds take the longest head unless the clock started seconds ago.
-    let timeBytes = start > 0xffff_ffff ? 27 : cborHeadBytes(start) &+ 2 &* cborHeadBytes(end)
-    // Beside them the heads of the name and of the flags.
-    let content = 2 &+ beginning.byteCount &+ timeBytes &+ nameBytes &+ requestBytes &+ responseBytes
-    buffer.reserve(content &+ 64)
-    var tail = buffer.unusedTail.assumingMemoryBound(to: UInt8.self)
-    tail += storeCBORHead(.byteString, UInt64(truncatingIfNeeded: content), at: tail)
-    UnsafeMutableRawPointer(tail).storeBytes(of: beginning.word, as: UInt64.self)
-    tail += beginning.byteCount
-    tail += storeCBORHead(time: start, at: tail)
-    tail += storeCBORHead(time: end, at: tail)
-    tail[0] = CBORMajor.textString.rawValue | UInt8(truncatingIfNeeded: nameBytes)
-    UnsafeMutableRawPointer(tail + 1).copyMemory(from: protocolName.utf8Start, byteCount: nameBytes)
-    tail += 1 &+ nameBytes
-    copyMap(from: request, to: UnsafeMutableRawPointer(tail), bytes: requestBytes)
-    return UnsafeMutableRawPointer(tail + requestBytes)
-  }
-
-  /// Ends what `beginAnswered` began with the same `end`; `tail` is behind the response.
-  @inlinable
-  @inline(__always)
-  public mutating func endAnswered(_ tail: UnsafeMutableRawPointer, end: UInt64) {
-    let tail = tail.assumingMemoryBound(to: UInt8.self)
-    // No flags.
-    tail[0] = CBORMajor.array.rawValue
-    let last = tail + 1 + storeCBORHead(time: end, at: tail + 1)
-    buffer.useTail(buffer.unusedTail.distance(to: UnsafeMutableRawPointer(last)))
-    endRecord()
-  }
-
   @inlinable
   mutating func appendMap(_ map: UnsafeRawBufferPointer?) {
     guard let map else { return buffer.appendNull() }

@@ -42,25 +42,38 @@ extension CommandParser {
     return true
   }
 
-  /// The same for a command that begins in a known shape. It is finished then, and nothing is special about it.
+  /// The same for the commands in a row that begin in known shapes, at most `limit` of them: nothing is special about any.
+  /// `note` gets the length of each one's map.
   @inline(__always)
   mutating func takeShaped(
-    _ bytes: UnsafeRawBufferPointer, _ position: inout Int, _ shapes: borrowing CommandShapes
-  ) -> Bool {
-    guard let base = bytes.baseAddress, bytes.count &- position >= 16, let shape = shapes.find(base + position) else {
-      return false
+    _ bytes: UnsafeRawBufferPointer, _ position: inout Int, _ shapes: borrowing CommandShapes, limit: Int,
+    _ note: (_ mapBytes: Int) -> Void
+  ) {
+    guard let base = bytes.baseAddress else { return }
+    var left = limit
+    var target = writer.bytes.unusedTail
+    var room = writer.bytes.unusedBytes
+    while left > 0, bytes.count &- position >= 16, let shape = shapes.find(base + position) {
+      let end = min(bytes.count, position &+ CommandParser.maximumBytes)
+      let wanted = end &- position &+ 48
+      if room < wanted {
+        writer.endWholeMessages(target)
+        writer.bytes.reserve(wanted)
+        target = writer.bytes.unusedTail
+        room = writer.bytes.unusedBytes
+      }
+      var read = position &+ shape.pointee.inputBytes
+      shape.pointee.store(at: target)
+      var out = target + shape.pointee.mapBytes
+      guard takeArguments(shape.pointee.argumentCount, base, &read, end, &out) else { break }
+      let mapBytes = target.distance(to: out)
+      note(mapBytes)
+      room &-= mapBytes
+      target = out
+      position = read
+      left &-= 1
     }
-    let end = min(bytes.count, position &+ CommandParser.maximumBytes)
-    var read = position &+ shape.pointee.inputBytes
-    writer.bytes.reserve(end &- position &+ 48)
-    let start = writer.bytes.unusedTail
-    shape.pointee.store(at: start)
-    var out = start + shape.pointee.mapBytes
-    guard takeArguments(shape.pointee.argumentCount, base, &read, end, &out) else { return false }
-    writer.bytes.useTail(start.distance(to: out))
-    writer.endWholeMessage()
-    position = read
-    return true
+    writer.endWholeMessages(target)
   }
 
   /// Takes so many arguments and writes them; false where they are not all there or not well formed.

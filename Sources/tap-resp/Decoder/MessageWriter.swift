@@ -27,9 +27,12 @@ struct MessageWriter: ~Copyable {
     isTouchedByGap = false
   }
 
-  /// A message was written at once, and nothing of it is open.
+  /// Messages were written to the unused tail at once, up to `tail`, and nothing of them is open.
   @inline(__always)
-  mutating func endWholeMessage() { messageStart = bytes.count }
+  mutating func endWholeMessages(_ tail: UnsafeMutableRawPointer) {
+    bytes.useTail(bytes.unusedTail.distance(to: tail))
+    messageStart = bytes.count
+  }
 
   /// Forgets all messages, and gives the memory back if they took more than `keptBytes`.
   @inline(__always)

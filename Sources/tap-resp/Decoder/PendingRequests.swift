@@ -5,17 +5,31 @@ struct PendingRequest {
   /// When its last byte moved.
   var time: UInt64
   /// The process, where it is not the flow's.
-  var process: UInt64?
+  let process: UInt64?
+  /// Whether its reply is no more than that, and there is nothing to say about it.
+  private(set) var isPlain: Bool
   /// Length of its map.
   var bytes: Int32
-  var flags: ExchangeFlags
-  var effect: CommandTraits.Effect
-  var mayHoldSecrets: Bool
+  var flags: ExchangeFlags { didSet { isPlain = false } }
+  let effect: CommandTraits.Effect
+  let mayHoldSecrets: Bool
   /// Confirmations that a subscription is answered with; 0 where it is not known yet.
-  var confirmations: Int32
+  let confirmations: Int32
 
-  /// Whether its reply is no more than that, and there is nothing to say about it.
-  @inline(__always) var isPlain: Bool { flags.isEmpty && effect == .none && !mayHoldSecrets && process == nil }
+  @inline(__always)
+  init(
+    time: UInt64, process: UInt64?, bytes: Int32, flags: ExchangeFlags = [], effect: CommandTraits.Effect = .none,
+    mayHoldSecrets: Bool = false, confirmations: Int32 = 0
+  ) {
+    self.time = time
+    self.process = process
+    isPlain = flags.isEmpty && effect == .none && !mayHoldSecrets && process == nil
+    self.bytes = bytes
+    self.flags = flags
+    self.effect = effect
+    self.mayHoldSecrets = mayHoldSecrets
+    self.confirmations = confirmations
+  }
 
   /// Whether its reply may take long to come.
   var isSlow: Bool { flags.contains(.blocking) || effect == .slow || effect == .sync }
@@ -46,11 +60,33 @@ struct PendingRequests: ~Copyable {
     return request
   }
 
-  /// The first request in place, for reading less than all of it, if there is nothing special about it. Valid until the
+  /// A walk over the requests from the first on, as long as there is nothing special about them. It is over when the
   /// queue changes.
-  @inline(__always) var firstPlain: UnsafePointer<PendingRequest>? {
-    let first = UnsafePointer(items + (head & (capacity &- 1)))
-    return head != tail && head >= unvouchedEnd && first.pointee.isPlain ? first : nil
+  struct PlainWalk {
+    fileprivate let items: UnsafePointer<PendingRequest>
+    fileprivate let mask: Int
+    fileprivate var next: Int
+    fileprivate let end: Int
+
+    /// The next request in place, for reading less than all of it.
+    @inline(__always) var request: UnsafePointer<PendingRequest>? {
+      let request = items + (next & mask)
+      return next < end && request.pointee.isPlain ? request : nil
+    }
+
+    @inline(__always)
+    mutating func advance() { next &+= 1 }
+  }
+
+  @inline(__always) var plain: PlainWalk {
+    PlainWalk(items: items, mask: capacity &- 1, next: head, end: head >= unvouchedEnd ? tail : head)
+  }
+
+  /// Removes the requests that a walk has passed.
+  @inline(__always)
+  mutating func removePassed(_ walk: PlainWalk) {
+    head = walk.next
+    if head == tail { startOver() }
   }
 
   @inline(__always)

@@ -4,22 +4,6 @@ import TapWire
 extension RedisFlow {
   // MARK: Commands
 
-  /// Takes the command at `position` if nothing is special about it, on a connection about which nothing is; else changes
-  /// nothing.
-  @inline(__always)
-  func isPlainCommandTaken(_ bytes: UnsafeRawBufferPointer, _ position: inout Int, _ data: DataFrame) -> Bool {
-    let start = commands.writer.bytes.count
-    guard pending.count < RESPLimits.pendingRequests, commands.takeShaped(bytes, &position, context.shapes) else {
-      return false
-    }
-    pending.append(
-      PendingRequest(
-        time: data.time, process: data.process, bytes: Int32(truncatingIfNeeded: commands.writer.bytes.count &- start),
-        flags: [], effect: .none, mayHoldSecrets: false, confirmations: 0))
-    commandsProved = true
-    return true
-  }
-
   /// A command was taken at once: the next that begins like it is found by that, if nothing is special about them.
   func noteShape(_ bytes: UnsafeRawBufferPointer, _ position: Int) {
     let map = commands.writer.bytes.bytes
@@ -136,16 +120,16 @@ extension RedisFlow {
       rebasing: commands.writer.bytes.bytes[requestsStart..<requestsStart &+ Int(request.bytes)])
   }
 
-  @inline(__always)
   func removeFirstPending() {
     guard let request = pending.first else { return }
-    removeFirstPending(mapBytes: Int(request.bytes))
+    pending.removeFirst()
+    dropRequestMaps(Int(request.bytes))
   }
 
+  /// Forgets the first maps of `pending`, of so many bytes in all.
   @inline(__always)
-  private func removeFirstPending(mapBytes: Int) {
-    requestsStart &+= mapBytes
-    pending.removeFirst()
+  func dropRequestMaps(_ bytes: Int) {
+    requestsStart &+= bytes
     if pending.isEmpty, commands.isAtBoundary {
       commands.writer.clear(keepingBytes: context.keptBytes)
       requestsStart = 0
@@ -209,28 +193,6 @@ extension RedisFlow {
     } else {
       answerSpecial(request, reply, response, into: &output)
     }
-  }
-
-  /// Takes the reply at `position` and pairs it with the first pending request, if both are as most are: the reply is
-  /// copied once, from the input into the frame. Else changes nothing and returns false.
-  @inline(__always)
-  func answerPlain(
-    _ bytes: UnsafeRawBufferPointer, _ position: inout Int, _ data: DataFrame, into output: inout Output
-  ) -> Bool {
-    guard let beginning, let request = pending.firstPlain, request.pointee.time <= data.time,
-      request.pointee.bytes <= 32 << 10, let reply = WholeReply(bytes, at: position),
-      let requests = commands.writer.bytes.bytes.baseAddress
-    else { return false }
-    let requestBytes = Int(request.pointee.bytes)
-    let responseBytes = reply.mapBytes
-    let response = output.beginAnswered(
-      beginning, start: request.pointee.time, end: data.time, protocolName: "redis",
-      request: requests + requestsStart, requestBytes: requestBytes, responseBytes: responseBytes)
-    reply.store(at: response)
-    output.endAnswered(response + responseBytes, end: data.time)
-    position = reply.end
-    removeFirstPending(mapBytes: requestBytes)
-    return true
   }
 
   @inline(__always)

@@ -25,7 +25,7 @@ package final class RedisFlow: FlowDecoder {
   @exclusivity(unchecked) private var wasReplyLast = false
   /// Messages since the last loss, which prove the boundary of their direction.
   @exclusivity(unchecked) var commandsProved = false
-  @exclusivity(unchecked) private var repliesProved = false
+  @exclusivity(unchecked) var repliesProved = false
   /// Whether pairs are certain: false from a loss, or from the join in the middle, to the next quiet point.
   @exclusivity(unchecked) var isVouched: Bool
   /// Requests without a reply so far.
@@ -60,7 +60,7 @@ package final class RedisFlow: FlowDecoder {
 
   package init(id: UInt64, evidence: FlowEvidence, context: RedisContext) {
     self.id = id
-    beginning = ExchangeBeginning(flow: id)
+    beginning = ExchangeBeginning(flow: id, protocolName: "redis")
     self.context = context
     requestDirection = RedisEvidence.requestDirection(evidence)
     isVouched = evidence.isFromBeginning
@@ -124,7 +124,10 @@ package final class RedisFlow: FlowDecoder {
   ) -> Int {
     var position = 0
     while position < bytes.count {
-      if areCommandsPlain, isPlainCommandTaken(bytes, &position, data) { continue }
+      if areCommandsPlain {
+        takePlainCommands(bytes, &position, data)
+        if position == bytes.count { break }
+      }
       guard isWholeCommandTaken(bytes, &position, data, into: &output) else { break }
     }
     return position
@@ -141,17 +144,6 @@ package final class RedisFlow: FlowDecoder {
     finishCommand(data, extraFlags: [], into: &output)
     noteMode()
     return true
-  }
-
-  /// Takes the replies that the data begins with as long as all is as usual; returns how many bytes they are.
-  @inline(__always)
-  private func takePlainReplies(_ data: DataFrame, into output: inout Output) -> Int {
-    guard data.process == nil else { return 0 }
-    var position = 0
-    while position < data.bytes.count, answerPlain(data.bytes, &position, data, into: &output) {
-      repliesProved = true
-    }
-    return position
   }
 
   /// Parses, and looks for a boundary wherever that fails, up to the end of the bytes.

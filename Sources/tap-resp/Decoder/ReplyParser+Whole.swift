@@ -5,6 +5,8 @@ import TapWire
 /// A whole simple string, integer, bulk string or null, found in the input and not copied yet.
 struct WholeReply {
   private static var maximumBytes: Int { 16 << 10 }
+  /// What its map takes at most.
+  static var maximumMapBytes: Int { maximumBytes + 64 }
 
   /// The beginning of its map.
   private let head: UnsafePointer<UInt8>

@@ -1,0 +1,54 @@
+// What most of a connection is: plain commands and plain replies, in a row, on a connection about which nothing is special.
+import TapWire
+
+extension RedisFlow {
+  /// Takes the commands at `position` up to the first about which anything is special, or may be.
+  @inline(__always)
+  func takePlainCommands(_ bytes: UnsafeRawBufferPointer, _ position: inout Int, _ data: DataFrame) {
+    let start = position
+    var request = PendingRequest(time: data.time, process: data.process, bytes: 0)
+    commands.takeShaped(bytes, &position, context.shapes, limit: RESPLimits.pendingRequests &- pending.count) {
+      request.bytes = Int32(truncatingIfNeeded: $0)
+      pending.append(request)
+    }
+    if position > start { commandsProved = true }
+  }
+
+  /// Takes the replies that the data begins with, as long as each is plain and answers a plain command, and returns how many
+  /// bytes they are: a reply is copied once, from the input into its frame.
+  @inline(__always)
+  func takePlainReplies(_ data: DataFrame, into output: inout Output) -> Int {
+    guard let beginning, data.process == nil, AnsweredExchanges.isUsual(time: data.time),
+      let requests = commands.writer.bytes.bytes.baseAddress
+    else { return 0 }
+    var position = 0
+    var walk = pending.plain
+    let firstRequest = requests + requestsStart
+    var nextRequest = firstRequest
+    var exchanges = output.beginAnswered(beginning, end: data.time)
+    while position < data.bytes.count, let request = walk.request?.pointee,
+      request.time <= data.time, AnsweredExchanges.isUsual(time: request.time),
+      request.bytes <= AnsweredExchanges.maximumMapBytes - WholeReply.maximumMapBytes,
+      let reply = WholeReply(data.bytes, at: position)
+    {
+      let requestBytes = Int(request.bytes)
+      let response = exchanges.begin(
+        start: request.time, request: nextRequest, requestBytes: requestBytes, responseBytes: reply.mapBytes)
+      reply.store(at: response)
+      exchanges.end(behind: response + reply.mapBytes)
+      nextRequest += requestBytes
+      position = reply.end
+      walk.advance()
+      if exchanges.isFull {
+        output.endAnswered(exchanges)
+        exchanges = output.beginAnswered(beginning, end: data.time)
+      }
+    }
+    output.endAnswered(exchanges)
+    guard position > 0 else { return 0 }
+    repliesProved = true
+    pending.removePassed(walk)
+    dropRequestMaps(firstRequest.distance(to: nextRequest))
+    return position
+  }
+}
