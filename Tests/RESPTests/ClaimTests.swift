@@ -31,6 +31,10 @@ import Testing
     ("PostgreSQL", [.client([0, 0, 0, 8, 4, 0xd2, 0x16, 0x2f]), .server("N")]),
     ("NATS", [.server("INFO {\"server_id\":\"x\"} \r\n"), .client("PING\r\n"), .server("PONG\r\n")]),
     ("SSH", [.server("SSH-2.0-OpenSSH_9.2\r\n"), .client("SSH-2.0-OpenSSH_9.2\r\n")]),
+    (
+      "Redis' cluster bus",
+      [.client(Array("RCmb".utf8) + [0, 0, 8, 0x90, 0, 1]), .server(Array("RCmb".utf8) + [0, 0, 8])]
+    ),
     ("nothing", []),
   ]
 
@@ -47,6 +51,26 @@ import Testing
     #expect(try Decoded(.client("GET a\r\n"), .server("$-1\r\n")).lines == ["GET [a] → null null"])
     #expect(try Decoded(.client("PING\n"), .server("+PONG\r\n")).lines == ["PING [] → simple_string PONG"])
     #expect(try Decoded(.client("PING\n")).lines == [])
+  }
+
+  /// What breaks the protocol is still Redis: by its beginning, or by the answer that only redis-server gives.
+  @Test func protocolErrorsAreRedis() throws {
+    #expect(
+      try Decoded(
+        .client("*3\r\n$3\r\nSET\r\n$1\r\nx\r\nfooz\r\n"), .server("-ERR Protocol error: expected '$', got 'f'\r\n")
+      ).lines == [
+        "SET cut[2, [x]] → error ERR Protocol error: expected '$', got 'f' (cut, malformed)"
+      ])
+    #expect(
+      try Decoded(.client("*3000000000\r\n"), .server("-ERR Protocol error: invalid multibulk length\r\n")).lines == [
+        "→ error ERR Protocol error: invalid multibulk length (unvouched, unrequested)"
+      ])
+  }
+
+  @Test func inlineSyncIsClaimedByItsSnapshot() throws {
+    #expect(
+      try Decoded(.client("SYNC\r\n"), .server("\n"), .server("$9\r\n"), .server("REDIS0010")).lines
+        == ["SYNC [] → rdb cut[9, REDIS0010] (cut, replication)"])
   }
 
   @Test(arguments: [Role.client, .server]) func eitherSide(_ role: Role) throws {

@@ -193,18 +193,6 @@ import Testing
       ])
   }
 
-  @Test func transactions() throws {
-    let decoded = try Decoded(
-      .command("MULTI"), .server("+OK\r\n"), .command("SET a 1"), .server("+QUEUED\r\n"), .command("SUBSCRIBE c"),
-      .server("+QUEUED\r\n"), .command("EXEC"), .server("*-1\r\n"), .command("MULTI"), .server("+OK\r\n"),
-      .command("DISCARD"), .server("+OK\r\n"))
-    #expect(
-      decoded.lines == [
-        "MULTI [] → simple_string OK", "SET [a, 1] → simple_string QUEUED", "SUBSCRIBE [c] → simple_string QUEUED",
-        "EXEC [] → null null", "MULTI [] → simple_string OK", "DISCARD [] → simple_string OK",
-      ])
-  }
-
   @Test func unansweredAtClose() throws {
     #expect(
       try Decoded(.command("GET a"), .command("SHUTDOWN NOSAVE")).lines == [

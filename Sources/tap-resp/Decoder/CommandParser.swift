@@ -231,16 +231,8 @@ struct CommandParser: ~Copyable {
     return true
   }
 
-  /// An argument of the finished command; nil where it has no such, or a part of it is missing.
-  func argument(_ index: Int) -> String? {
-    let message = UnsafeRawBufferPointer(rebasing: writer.bytes.bytes[writer.messageStart...])
-    var reader = CBORReader(message, streamOffset: 0)
-    guard (try? reader.readMapHead()) != nil, (try? reader.readItem()) != nil, (try? reader.readItem()) != nil,
-      (try? reader.readItem()) != nil, let count = try? reader.readArrayHead(), index < count
-    else { return nil }
-    for _ in 0..<index where (try? reader.readItem()) == nil { return nil }
-    return try? reader.readText()
-  }
+  /// The map of the finished command. Valid until the writer changes.
+  var message: UnsafeRawBufferPointer { UnsafeRawBufferPointer(rebasing: writer.bytes.bytes[writer.messageStart...]) }
 
   /// Whether no byte of the name of the finished command is missing.
   var isNameWhole: Bool {
@@ -257,6 +249,23 @@ struct CommandParser: ~Copyable {
     line.reset()
     isDropping = false
   }
+}
+
+/// The name in a request map, in upper case; nil where a part of it is missing.
+func requestName(_ map: UnsafeRawBufferPointer) -> String? {
+  var reader = CBORReader(map, streamOffset: 0)
+  guard (try? reader.readMapHead()) != nil, (try? reader.readItem()) != nil else { return nil }
+  return try? reader.readText()
+}
+
+/// An argument in a request map; nil where it has no such, or a part of it is missing.
+func requestArgument(_ map: UnsafeRawBufferPointer, _ index: Int) -> String? {
+  var reader = CBORReader(map, streamOffset: 0)
+  guard (try? reader.readMapHead()) != nil, (try? reader.readItem()) != nil, (try? reader.readItem()) != nil,
+    (try? reader.readItem()) != nil, let count = try? reader.readArrayHead(), index < count
+  else { return nil }
+  for _ in 0..<index where (try? reader.readItem()) == nil { return nil }
+  return try? reader.readText()
 }
 
 /// A command's name in upper case, as far as it is compared: no command that is treated specially is longer.

@@ -12,8 +12,10 @@ struct CommandTraits {
     case reset
     /// HELLO switches the protocol, and with it the form of messages.
     case hello
-    /// EXEC: the replies of a transaction.
+    /// MULTI, EXEC and DISCARD: what stands between them is queued, and EXEC has the replies.
+    case multi
     case exec
+    case discard
     /// CLIENT: its REPLY subcommand switches replies off and on.
     case client
     /// Runs for as long as its script does, or nobody knows what it is.
@@ -29,6 +31,14 @@ struct CommandTraits {
   var isBlocking = false
   /// Its arguments may hold passwords.
   var mayHoldSecrets = false
+
+  /// Whether it changes which commands are answered: those of CLIENT REPLY, and those of which it depends when they act.
+  var changesSilence: Bool {
+    switch effect {
+    case .client, .replconf, .multi, .exec, .discard, .reset: true
+    default: false
+    }
+  }
 
   /// Nothing is special about it.
   @inline(__always) var isPlain: Bool { effect == .none && !isBlocking && !mayHoldSecrets }
@@ -74,7 +84,9 @@ final class CommandTable: Sendable {
     for name: StaticString in ["EVAL", "EVALSHA", "EVAL_RO", "EVALSHA_RO", "FCALL", "FCALL_RO", "DEBUG"] {
       add(name, CommandTraits(effect: .slow))
     }
+    add("MULTI", CommandTraits(effect: .multi))
     add("EXEC", CommandTraits(effect: .exec))
+    add("DISCARD", CommandTraits(effect: .discard))
     add("MONITOR", CommandTraits(effect: .monitor))
     add("RESET", CommandTraits(effect: .reset))
     add("CLIENT", CommandTraits(effect: .client))

@@ -30,12 +30,15 @@ struct ExchangeFlags: OptionSet {
   static let malformed = ExchangeFlags(rawValue: 1 << 11)
   /// It belongs to a replication stream: the snapshot, a command that a master passes on, what a replica says.
   static let replication = ExchangeFlags(rawValue: 1 << 12)
+  /// It was queued in a transaction: its reply is a part of EXEC's, and its latency includes the wait for EXEC.
+  static let queued = ExchangeFlags(rawValue: 1 << 13)
 
   private static let words: [(ExchangeFlags, StaticString)] = [
     (.cut, "cut"), (.gap, "gap"), (.incomplete, "incomplete"), (.unvouched, "unvouched"), (.unanswered, "unanswered"),
     (.unrequested, "unrequested"), (.clamped, "clamped"), (.blocking, "blocking"), (.push, "push"),
     (.monitor, "monitor"), (.noReply, "no_reply"), (.malformed, "malformed"),
     (.replication, "replication"),
+    (.queued, "queued"),
   ]
 
   /// Writes the array of words.

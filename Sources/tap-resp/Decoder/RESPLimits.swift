@@ -18,6 +18,8 @@ package enum RESPLimits {
   package static let lineBytes = 64 << 10
   /// Requests of one flow that wait for a reply: a little over 10 MiB beside their values.
   package static let pendingRequests = (1 << 18) - 1
+  /// Commands of one transaction that wait for EXEC.
+  static let queuedCommands = 1 << 16
   /// Replies of one flow that wait for their request.
   package static let waitingReplies = 4096
   /// Bytes in which a boundary is looked for behind a loss.

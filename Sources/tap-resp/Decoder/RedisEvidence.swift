@@ -40,15 +40,23 @@ package enum RedisEvidence {
   }
 
   private static func judgeBeginning(requests: UnsafeRawBufferPointer, replies: UnsafeRawBufferPointer) -> Verdict {
+    // A master that makes its snapshot keeps the connection of a replica alive by line feeds.
+    let replies = UnsafeRawBufferPointer(rebasing: replies.drop { $0 == 0x0a })
     if let first = replies.first, !isReplyType(first) { return .reject }
     // A server that refuses a connection speaks first.
     if startsWith(replies, "-DENIED Redis is running in protected mode") { return .claim }
     if startsWith(replies, "-ERR max number of clients reached") { return .claim }
+    // The cluster bus (cluster.h): "RCmb", a length and a version, in both directions.
+    if startsWith(requests, "RCmb") { return .reject }
     // Empty lines before the first command are no command.
     let requests = UnsafeRawBufferPointer(rebasing: requests.drop { $0 == 0x0d || $0 == 0x0a })
     if holdsCommand(requests) { return .claim }
     guard let first = requests.first else { return .undecided }
-    if first == UInt8(ascii: "*") { return Boundary.commands(requests, at: 0) == .fails ? .reject : .undecided }
+    if first == UInt8(ascii: "*") {
+      // What breaks the protocol behind a command's name, or is answered as nobody else does, is still Redis.
+      if beginsCommand(requests) || startsWith(replies, "-ERR Protocol error: ") { return .claim }
+      return Boundary.commands(requests, at: 0) == .fails && !replies.isEmpty ? .reject : .undecided
+    }
     // An inline command begins with a letter, or with a quote or space that redis-server skips.
     guard isLetter(first) || first == 0x20 || first == 0x22 || first == 0x27 else { return .reject }
     guard let line = firstLine(requests) else { return .undecided }
@@ -66,18 +74,22 @@ package enum RedisEvidence {
     switch Boundary.commands(bytes, at: 0) {
     case .holds: return true
     case .fails: return false
-    case .needsMore:
-      // The first argument is coming: its head is whole, and a name has begun.
-      var position = 1
-      var number = NumberLine()
-      guard let count = (try? number.read(bytes, &position)).flatMap({ $0 }), count > 0, position < bytes.count,
-        bytes[position] == UInt8(ascii: "$")
-      else { return false }
-      position += 1
-      number = NumberLine()
-      guard let length = (try? number.read(bytes, &position)).flatMap({ $0 }), length > 0 else { return false }
-      return position < bytes.count && isLetter(bytes[position])
+    // The first argument is coming.
+    case .needsMore: return beginsCommand(bytes)
     }
+  }
+
+  /// `*N\r\n$L\r\n` and a name that has begun.
+  private static func beginsCommand(_ bytes: UnsafeRawBufferPointer) -> Bool {
+    var position = 1
+    var number = NumberLine()
+    guard let count = (try? number.read(bytes, &position)).flatMap({ $0 }), count > 0, position < bytes.count,
+      bytes[position] == UInt8(ascii: "$")
+    else { return false }
+    position += 1
+    number = NumberLine()
+    guard let length = (try? number.read(bytes, &position)).flatMap({ $0 }), length > 0 else { return false }
+    return position < bytes.count && isLetter(bytes[position])
   }
 
   /// Several elements that end where they say, at least one of them of counted length.
@@ -88,6 +100,10 @@ package enum RedisEvidence {
 
   /// A reply whose form no line protocol shares, or a short one that fits a command which only Redis has.
   private static func holdsAnyReply(_ replies: UnsafeRawBufferPointer, to line: String) -> Bool {
+    // No CRLF follows the snapshot that answers SYNC.
+    if name(of: line) == "SYNC", let snapshot = firstLine(replies)?.dropFirst(), startsWith(replies, "$") {
+      return snapshot.allSatisfy(\.isNumber) || snapshot.starts(with: "EOF:")
+    }
     guard let first = replies.first, Boundary.replies(replies, at: 0) == .holds else { return false }
     if first == UInt8(ascii: "+") || first == UInt8(ascii: "-") {
       // POP3 has these commands too, and answers with +OK and -ERR; but its server speaks first, and with a text.

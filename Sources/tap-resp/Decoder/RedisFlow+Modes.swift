@@ -80,7 +80,7 @@ extension RedisFlow {
   /// Bytes of a reply are missing: if they can hide that it is none, or how many there are, what follows is not certain.
   @inline(never)
   func doubtReply() {
-    let oneReply: [CommandTraits.Effect] = [.none, .client, .exec, .slow, .replconf]
+    let oneReply: [CommandTraits.Effect] = [.none, .client, .multi, .exec, .discard, .slow, .replconf]
     let isReplyExpected = pending.first.map { oneReply.contains($0.effect) } ?? true
     let isMode = isMonitoring || subscriptions.isActive && !subscriptions.usesPushes
     if isMode || !isReplyExpected { doubtPairs() }

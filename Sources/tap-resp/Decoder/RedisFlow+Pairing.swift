@@ -32,8 +32,7 @@ extension RedisFlow {
       time: data.time, process: data.process, bytes: Int32(truncatingIfNeeded: commands.writer.messageBytes),
       flags: flags, effect: traits.effect, mayHoldSecrets: traits.mayHoldSecrets,
       confirmations: Int32(clamping: commands.argumentCount))
-    let mayBeSilent = replyMode != .on || replication != nil || traits.effect == .client || traits.effect == .replconf
-    if mayBeSilent, !isAnswered(request, into: &output) {
+    if replyMode != .on || replication != nil || traits.changesSilence, !isAnswered(request, into: &output) {
       if traits.effect == .subscribe || traits.effect == .unsubscribe { subscriptions.areSilent = true }
       return emitUnanswerable(request, into: &output)
     }
@@ -49,32 +48,32 @@ extension RedisFlow {
   private func isAnswered(_ request: PendingRequest, into output: inout Output) -> Bool {
     if request.effect == .replconf, isAcknowledgement() { noteAcknowledgement(into: &output) }
     if replication != nil || request.effect == .replconf && isAcknowledgement() { return false }
-    if request.effect == .client, let mode = clientReplyArgument() {
-      switch mode {
-      case .on:
-        replyMode = .on
+    if request.effect == .client, let mode = RedisFlow.clientReplyMode(commands.message) {
+      // Inside of a transaction it is queued like any other, and acts when EXEC does.
+      guard !isQueueing else {
+        queuedReplyMode = RedisFlow.replyMode(queuedReplyMode ?? .on, changedTo: mode)
         return true
-      case .off: replyMode = .off
-      // SKIP while OFF changes nothing.
-      case .skip: if replyMode != .off { replyMode = .skip }
       }
-      return false
+      replyMode = RedisFlow.replyMode(replyMode, changedTo: mode)
+      return mode == .on
     }
-    switch replyMode {
-    case .on: return true
-    case .off: return false
-    case .skip:
-      replyMode = .on
-      return false
-    }
+    // RESET is answered even while replies are off.
+    if request.effect == .reset, replyMode == .off { replyMode = .on }
+    let mode = replyMode
+    if mode == .skip { replyMode = .on }
+    noteQueueing(request.effect, isAnswered: mode == .on)
+    return mode == .on
   }
 
-  /// What `CLIENT REPLY …` asks for, if the command that is complete is one.
-  private func clientReplyArgument() -> ReplyMode? {
-    guard commands.argumentCount == 2, let first = commands.argument(0), first.uppercased() == "REPLY",
-      let second = commands.argument(1)
-    else { return nil }
-    switch second.uppercased() {
+  private static func replyMode(_ mode: ReplyMode, changedTo new: ReplyMode) -> ReplyMode {
+    // SKIP while OFF changes nothing.
+    new == .skip && mode == .off ? .off : new
+  }
+
+  /// What `CLIENT REPLY …` asks for, if the request is one.
+  static func clientReplyMode(_ request: UnsafeRawBufferPointer) -> ReplyMode? {
+    guard requestArgument(request, 0)?.uppercased() == "REPLY", requestArgument(request, 2) == nil else { return nil }
+    switch requestArgument(request, 1)?.uppercased() {
     case "ON": return .on
     case "OFF": return .off
     case "SKIP": return .skip
@@ -188,7 +187,7 @@ extension RedisFlow {
   @inline(__always)
   func answer(with reply: WaitingReply, _ response: UnsafeRawBufferPointer, into output: inout Output) {
     guard let request = pending.first else { return keepWaiting(reply, response, into: &output) }
-    if request.effect == .none, !request.mayHoldSecrets, !request.flags.contains(.unvouched) {
+    if request.effect == .none, !request.mayHoldSecrets, !request.flags.contains(.unvouched), transaction == nil {
       pair(request, reply, response: response, into: &output)
     } else {
       answerSpecial(request, reply, response, into: &output)
@@ -217,18 +216,28 @@ extension RedisFlow {
     if request.mayHoldSecrets || request.effect == .exec && sawSecrets || request.flags.contains(.unvouched),
       let redacted = Secrets.redacted(response, isError: reply.isError)
     {
-      return pair(request, reply, response: redacted.bytes, into: &output)
+      return answerSpecial(request, reply, as: redacted.bytes, into: &output)
     }
+    answerSpecial(request, reply, as: response, into: &output)
+  }
+
+  /// The same with a response that may go out.
+  private func answerSpecial(
+    _ request: PendingRequest, _ reply: WaitingReply, as response: UnsafeRawBufferPointer, into output: inout Output
+  ) {
+    if let transaction, isQueued(request, response) { return queue(request, reply, in: transaction, into: &output) }
     switch request.effect {
     case .subscribe, .unsubscribe:
       return confirm(request, reply, response, into: &output)
-    case .monitor:
-      isMonitoring = Subscriptions.isSimpleString("OK", response)
-    case .reset where !reply.isError:
-      isMonitoring = false
-      subscriptions = Subscriptions()
-    case .hello where !reply.isError:
-      subscriptions.usesPushes = Subscriptions.isMap(response)
+    case .multi where !reply.isError && transaction == nil:
+      transaction = Transaction()
+    case .multi where transaction == nil:
+      // Refused: what follows is not queued.
+      isQueueing = false
+    case .exec:
+      finishTransaction(with: reply, response, into: &output)
+    case .discard where !reply.isError, .reset where !reply.isError:
+      releaseTransaction(extraFlags: [], into: &output)
     case .sync:
       pair(request, reply, response: response, into: &output)
       if let stream = ReplicationStream(announcedBy: response) { begin(stream, into: &output) }
@@ -236,7 +245,24 @@ extension RedisFlow {
     default:
       break
     }
+    follow(request.effect, response, isError: reply.isError)
     pair(request, reply, response: response, into: &output)
+  }
+
+  /// What a reply tells of the modes of the connection.
+  func follow(_ effect: CommandTraits.Effect, _ response: UnsafeRawBufferPointer, isError: Bool) {
+    guard !isError else { return }
+    switch effect {
+    case .monitor:
+      isMonitoring = Subscriptions.isSimpleString("OK", response)
+    case .reset:
+      isMonitoring = false
+      subscriptions = Subscriptions()
+    case .hello:
+      subscriptions.usesPushes = Subscriptions.isMap(response)
+    default:
+      break
+    }
   }
 
   /// One of the confirmations of a SUBSCRIBE or UNSUBSCRIBE: the last one completes the exchange.

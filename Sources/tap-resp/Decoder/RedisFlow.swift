@@ -40,6 +40,11 @@ package final class RedisFlow: FlowDecoder {
   /// Set behind SYNC and PSYNC: what the server sends is a replication stream, and it answers nothing any more.
   @exclusivity(unchecked) var replication: ReplicationStream?
   @exclusivity(unchecked) var replyMode = ReplyMode.on
+  /// Set by the server's answer to MULTI, until it has answered EXEC or DISCARD.
+  @exclusivity(unchecked) var transaction: Transaction?
+  /// Whether MULTI was sent and not EXEC or DISCARD, and what CLIENT REPLY is to set behind EXEC.
+  @exclusivity(unchecked) var isQueueing = false
+  @exclusivity(unchecked) var queuedReplyMode: ReplyMode?
   /// Whether a command came that may hold secrets: EXEC's errors can repeat those of a transaction.
   @exclusivity(unchecked) var sawSecrets = false
   /// Whether certainty was ever missing.
@@ -114,7 +119,7 @@ package final class RedisFlow: FlowDecoder {
       && commands.isAtBoundary
     areRepliesPlain =
       replication == nil && !wasUnvouched && !isMonitoring && !subscriptions.isActive && !subscriptions.areSilent
-      && replySearch == nil && replies.isAtBoundary
+      && replySearch == nil && replies.isAtBoundary && transaction == nil
   }
 
   /// Takes the whole commands that the bytes begin with; returns how many bytes they are.
@@ -214,17 +219,22 @@ package final class RedisFlow: FlowDecoder {
     do throws(Malformed) {
       while true {
         if pending.hasSlow { awaitSnapshot(bytes, &position) }
+        if transaction != nil { awaitElements() }
         if let replication {
           receive(UnsafeRawBufferPointer(rebasing: bytes[position...]), data, of: replication, into: &output)
           return nil
         }
         guard case .message(let kind) = try replies.next(bytes, &position) else { return nil }
         repliesProved = true
+        if transaction != nil, kind == .push, isElementOfTransaction() {
+          if replies.adoptPush() { finishMessage(.reply, data, extraFlags: [], into: &output) }
+          continue
+        }
         finishMessage(kind, data, extraFlags: [], into: &output)
         replyFirstByte = data.time
       }
     } catch {
-      loseStepInReplies()
+      loseStepInReplies(into: &output)
       replySearch = BoundarySearch()
       return position
     }
@@ -258,7 +268,7 @@ package final class RedisFlow: FlowDecoder {
     } else {
       if replies.skip(gap.length) { return receiveReplies(nothing.bytes, nothing, into: &output) }
       if replies.endIncomplete() { finishMessage(replies.kind, nothing, extraFlags: .gap, into: &output) }
-      loseStepInReplies()
+      loseStepInReplies(into: &output)
     }
     replySearch = BoundarySearch()
   }
@@ -285,6 +295,9 @@ package final class RedisFlow: FlowDecoder {
     wasUnvouched = true
     // Replies may have been switched off or on where nobody saw it.
     replyMode = .on
+    isQueueing = false
+    queuedReplyMode = nil
+    releaseTransaction(extraFlags: .unvouched, into: &output)
     waiting.visit { reply, bytes in
       emit(reply, bytes, extraFlags: .unvouched, into: &output)
     }
@@ -292,10 +305,11 @@ package final class RedisFlow: FlowDecoder {
   }
 
   /// Replies are missing: no pending command knows its reply any more.
-  private func loseStepInReplies() {
+  private func loseStepInReplies(into output: inout Output) {
     replies.startOver()
     repliesProved = false
     doubtPairs()
+    releaseTransaction(extraFlags: .unvouched, into: &output)
     subscriptions.forgetConfirmations()
   }
 
@@ -344,6 +358,7 @@ package final class RedisFlow: FlowDecoder {
     } else if replies.endIncomplete() {
       finishMessage(replies.kind, end, extraFlags: .incomplete, into: &output)
     }
+    releaseTransaction(extraFlags: [], into: &output)
     flushPending(into: &output)
     waiting.visit { reply, bytes in emit(reply, bytes, extraFlags: [], into: &output) }
     waiting.removeAll()
@@ -366,6 +381,7 @@ package final class RedisFlow: FlowDecoder {
   private func noteOtherHeldBytes() {
     otherHeldBytes =
       replies.writer.bytes.count + waiting.heldBytes + (replication?.commands.writer.bytes.count ?? 0)
+      + (transaction?.maps.count ?? 0)
   }
 
   @inline(__always)
@@ -384,6 +400,7 @@ package final class RedisFlow: FlowDecoder {
     cutPendingValues(toBytes: target)
     if commands.writer.messageBytes > target { commands.makeRoom(leavingBytes: target) }
     if replies.writer.messageBytes > target { replies.makeRoom(leavingBytes: target) }
+    if let transaction, transaction.maps.count > target { transaction.makeRoom(leavingBytes: target) }
     if let replication, replication.commands.writer.messageBytes > target {
       replication.commands.makeRoom(leavingBytes: target)
     }

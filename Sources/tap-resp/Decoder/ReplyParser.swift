@@ -63,6 +63,8 @@ struct ReplyParser: ~Copyable {
   private var isStoring = true
   /// Whether the last message is an error.
   private(set) var isError = false
+  /// Of an array of so many elements at the top, how many there really will be; nil where it says so itself.
+  var topElements: (announced: Int64, actual: Int64)?
   /// What the last message is, or the one that is coming.
   private(set) var kind = ReplyKind.reply
 
@@ -216,6 +218,21 @@ struct ReplyParser: ~Copyable {
     isDropping = levels.last.map { $0.head < 0 } ?? false
   }
 
+  /// Whether the push that is complete stands between the elements of an array at the top.
+  var isBetweenElements: Bool { mustResume && interruptedLevels.count == 1 }
+
+  /// The push that is complete is an element of the array around it; returns whether the array is complete.
+  mutating func adoptPush() -> Bool {
+    let head = 1 + ResponseHead.push.utf8CodeUnitCount
+    let element = Array(writer.bytes.bytes.dropFirst(writer.messageStart + head))
+    resume()
+    isStoring = !isDropping
+    if isStoring { element.withUnsafeBytes { writer.bytes.append($0) } }
+    guard finishElement(isStored: isStoring) else { return false }
+    hasAttributes = false
+    return true
+  }
+
   /// The number behind a type byte; returns whether the message is finished.
   private mutating func takeLength(_ length: Int64) throws(Malformed) -> Bool {
     state = .type
@@ -289,6 +306,8 @@ struct ReplyParser: ~Copyable {
 
   private mutating func beginAggregate(_ count: Int64, isStreamed: Bool = false) throws(Malformed) -> Bool {
     guard levels.count < RESPLimits.depth else { throw Malformed() }
+    var count = count
+    if isTop, let topElements, type == UInt8(ascii: "*"), count == topElements.announced { count = topElements.actual }
     let isMap = type == UInt8(ascii: "%") || type == UInt8(ascii: "|")
     let isAttribute = type == UInt8(ascii: "|")
     let (items, overflow) = count.multipliedReportingOverflow(by: isMap ? 2 : 1)

@@ -84,6 +84,12 @@ struct Subscriptions {
     return nil
   }
 
+  /// The value of a response of this type, and nothing else; nil for any other.
+  static func value(of response: UnsafeRawBufferPointer, type: StaticString) -> CBORReader? {
+    guard let found = value(of: response), found.type == "\(type)" else { return nil }
+    return found.value
+  }
+
   static func isMap(_ response: UnsafeRawBufferPointer) -> Bool { value(of: response)?.type == "map" }
 
   static func simpleString(_ response: UnsafeRawBufferPointer) -> UnsafeRawBufferPointer? {
@@ -109,7 +115,8 @@ struct Subscriptions {
     return expectedOfAll
   }
 
-  private func count(of kind: Confirmation.Kind) -> Int64 {
+  /// How many there are of a kind.
+  func count(of kind: Confirmation.Kind) -> Int64 {
     switch kind {
     case .channel: return counts.channels
     case .pattern: return counts.patterns

@@ -41,6 +41,17 @@ package enum ValueTrimmer {
     return length
   }
 
+  /// Whether a value in these items is cut.
+  static func holdsCut(_ items: UnsafeRawBufferPointer) -> Bool {
+    var reader = CBORReader(items, streamOffset: 0)
+    while !reader.isAtEnd, let head = try? reader.readHead() {
+      if head.major == .tag, head.argument == WireTag.cut { return true }
+      let isString = head.major == .byteString || head.major == .textString
+      if isString, (try? reader.readPayload(of: head)) == nil { break }
+    }
+    return false
+  }
+
   /// Cuts all strings in `region`, a run of whole CBOR tokens, to `limit` bytes; returns how long the run is then.
   ///
   /// The tokens move towards the front of the region; what is behind them is left to the caller.

@@ -1,0 +1,80 @@
+// What a transaction has queued between MULTI and EXEC, and which part of EXEC's reply answers each command of it.
+import TapWire
+
+/// A command that was answered with QUEUED.
+struct QueuedRequest {
+  /// Its map lies in `Transaction.maps`.
+  var request: PendingRequest
+  /// When QUEUED came.
+  var queuedTime: UInt64
+  var queuedFirstByte: UInt64
+  var queuedProcess: UInt64?
+  /// So many elements of EXEC's array are its reply; 0 where it gets none.
+  var elements: Int32 = 1
+}
+
+/// The commands of one transaction, in order.
+final class Transaction {
+  @exclusivity(unchecked) private(set) var queued: [QueuedRequest] = []
+  @exclusivity(unchecked) private(set) var maps = ByteBuffer(capacityBytes: 256)
+  /// Elements that EXEC's array will have, where they are not as many as its head says.
+  @exclusivity(unchecked) private(set) var elements: Int64 = 0
+  /// Whether confirmations of subscriptions are among them.
+  @exclusivity(unchecked) private(set) var hasSubscriptions = false
+  /// Whether a CLIENT REPLY is among them.
+  @exclusivity(unchecked) private(set) var changesSilence = false
+  /// Whether a queued CLIENT REPLY has silenced the rest of EXEC's array.
+  private var isSilent = false
+
+  /// `confirmations`: how many a subscribing command is answered with; nil for every other.
+  func append(_ queued: QueuedRequest, map: UnsafeRawBufferPointer, confirmations: Int32?, mode: RedisFlow.ReplyMode?) {
+    var queued = queued
+    if mode != nil { changesSilence = true }
+    if let mode { isSilent = mode == .off || mode == .skip && isSilent }
+    if isSilent || mode == .skip {
+      queued.elements = 0
+    } else if let confirmations {
+      queued.elements = confirmations
+      hasSubscriptions = true
+    }
+    elements += Int64(queued.elements)
+    self.queued.append(queued)
+    maps.append(map)
+  }
+
+  /// Cuts the values of what is queued.
+  func makeRoom(leavingBytes target: Int) {
+    let length = ValueTrimmer.threshold(for: target, of: maps.bytes, comingBytes: 0)
+    let base = maps.mutableBytes
+    var read = 0
+    var written = 0
+    for index in queued.indices {
+      let bytes = Int(queued[index].request.bytes)
+      let region = UnsafeMutableRawBufferPointer(rebasing: base[read..<(read + bytes)])
+      let trimmed = ValueTrimmer.trim(region, to: length)
+      if trimmed < bytes { queued[index].request.flags.insert(.cut) }
+      UnsafeMutableRawBufferPointer(rebasing: base[written..<(written + trimmed)])
+        .copyMemory(from: UnsafeRawBufferPointer(rebasing: region[..<trimmed]))
+      read += bytes
+      written += trimmed
+      queued[index].request.bytes = Int32(truncatingIfNeeded: trimmed)
+    }
+    maps.truncate(to: written)
+  }
+
+  /// The elements of EXEC's array; nil where its response is none, or is not the one that was expected.
+  func elements(of response: UnsafeRawBufferPointer) -> CBORReader? {
+    guard var reader = Subscriptions.value(of: response, type: "array"), let head = try? reader.peekHead() else {
+      return nil
+    }
+    guard head.major == .tag else {
+      guard let count = try? reader.readArrayHead(), count == elements else { return nil }
+      return reader
+    }
+    // A cut array: tag [full length, array of its beginning].
+    guard (try? reader.readHead())?.argument == WireTag.cut, (try? reader.readArrayHead()) == 2,
+      let count = try? reader.readInteger(), count == elements, (try? reader.readArrayHead()) != nil
+    else { return nil }
+    return reader
+  }
+}
