@@ -22,13 +22,27 @@ struct TapCapture: ParsableCommand {
     help: ArgumentHelp("Read packets from a pcap or pcapng file instead; - is stdin.", valueName: "file"))
   var read: String?
 
-  @Option(
-    name: .long,
+  @Argument(
     help: ArgumentHelp(
       "With --read: only packets that match, in the syntax of pcap-filter(7).", valueName: "expression"))
-  var filter: String?
+  var expression: [String] = []
 
   static func main() { launch() }
+
+  func validate() throws {
+    guard read != nil else {
+      if let first = expression.first {
+        throw ValidationError("unexpected '\(first)'; a command stands behind --, and a filter expression needs --read")
+      }
+      return
+    }
+    if !live.command.isEmpty {
+      throw ValidationError("--read runs no command; expected only a filter expression beside it")
+    }
+    if let option = try live.firstGivenOption() {
+      throw ValidationError("\(option) is for live captures; expected only a filter expression beside --read")
+    }
+  }
 
   func run() throws {
     if let read {
@@ -43,22 +57,41 @@ struct TapCapture: ParsableCommand {
   }
 
   private func readPackets(from path: String) -> ExitCode {
-    installStageSignals()
-    do {
+    // What feeds a pipe gets the Ctrl-C too, and its end is waited for; a file is read no further.
+    if path == "-" { installStageSignals() } else { CaptureSignals.install() }
+    do throws(CaptureFile.Problem) {
+      let filter = expression.isEmpty ? nil : expression.joined(separator: " ")
       var capture = try OfflineCapture(path: path, filter: filter)
-      return ExitCode(capture.run(name: path).rawValue)
+      return ExitCode(capture.run().rawValue)
     } catch {
-      return Self.report(error)
+      return Self.report(error, path == "-" ? "stdin" : path)
     }
   }
 
-  private static func report(_ problem: CaptureFile.Problem) -> ExitCode {
+  private static func report(_ problem: CaptureFile.Problem, _ name: String) -> ExitCode {
     let diagnostics = Diagnostics(program: "tap-capture")
-    if problem.isFilter {
-      diagnostics.report("the filter is wrong: \(problem.text)", remedy: "See pcap-filter(7) for its syntax.")
-      return ExitCode(ExitStatus.usage.rawValue)
+    let status: ExitStatus
+    switch problem {
+    case .filter(let text):
+      diagnostics.report("the filter expression is wrong: \(text)", remedy: "See pcap-filter(7) for its syntax.")
+      status = .usage
+    case .open(let code):
+      diagnostics.report("cannot open \(name): \(errorText(code))", remedy: "--read takes a pcap or pcapng file, or -.")
+      status = code == EACCES || code == EPERM ? .noPermission : .badInput
+    case .read(let code):
+      diagnostics.report("cannot read \(name): \(errorText(code))", remedy: "--read takes a pcap or pcapng file, or -.")
+      status = .inputOutput
+    case .linkType(let type):
+      diagnostics.report(
+        "\(name) holds packets of link type \(type), which is not supported",
+        remedy: "Expected Ethernet, Linux cooked, raw IP or loopback: capture on an interface of these.")
+      status = .badInput
+    case .format(let text):
+      diagnostics.report(
+        "\(name) is no capture file: \(text)",
+        remedy: "Expected pcap or pcapng. A compressed one is read through a pipe: zcat FILE | tap-capture --read -")
+      status = .badInput
     }
-    diagnostics.report(problem.text, remedy: "--read takes a pcap or pcapng file of TCP over IP.")
-    return ExitCode(ExitStatus.badInput.rawValue)
+    return ExitCode(status.rawValue)
   }
 }

@@ -23,7 +23,7 @@ import Testing
     let frame = header + PacketTests.packet + [0, 0, 0]
     try frame.withUnsafeBytes {
       let bytes = try #require(layer.packet(in: PacketBytes(bytes: $0)))
-      let ip = try #require(IPPacket(bytes))
+      let ip = try #require(IPPacket(bytes, wireBytes: bytes.count))
       #expect(ip.source.text == "127.0.0.1")
       #expect(ip.destination.text == "127.0.0.2")
       #expect(Array(ip.payload.bytes) == [0xde, 0xad, 0xbe, 0xef])
@@ -34,7 +34,7 @@ import Testing
   @Test func everyPrefixOfAPacketIsSafe() {
     for length in 0..<PacketTests.packet.count {
       PacketTests.packet.prefix(length).withUnsafeBytes {
-        let ip = IPPacket(PacketBytes(bytes: $0))
+        let ip = IPPacket(PacketBytes(bytes: $0), wireBytes: $0.count)
         #expect(length < 20 ? ip == nil : ip?.payload.count == length - 20)
       }
     }
@@ -50,7 +50,7 @@ import Testing
       (0x0001_0002_0003_0004, 0x0005_0006_0000_0000, "1:2:3:4:5:6::"),
     ] as [(UInt64, UInt64, String)])
   func addressesAreShortened(high: UInt64, low: UInt64, text: String) {
-    #expect(IPAddress(high: high, low: low, isIPv6: true).text == text)
+    #expect(IPAddress(high: high, low: low).text == text)
   }
 
   @Test func fragmentsInAnyOrderMakeThePacket() throws {
@@ -64,8 +64,8 @@ import Testing
     let parts = [fragment(24..<40, more: false), fragment(0..<16, more: true), fragment(8..<24, more: true)]
     for (index, part) in parts.enumerated() {
       let whole = try part.withUnsafeBytes {
-        let ip = try #require(IPPacket(PacketBytes(bytes: $0)))
-        return assembler.add(ip, try #require(ip.fragment))
+        let ip = try #require(IPPacket(PacketBytes(bytes: $0), wireBytes: $0.count))
+        return assembler.add(ip, try #require(ip.fragment), time: 0)
       }
       #expect(whole == (index == 2 ? payload : nil))
     }

@@ -5,18 +5,18 @@ import Testing
 @testable import tap_capture
 
 /// Keeps what a stream delivers and checks that its offsets run on without a hole.
-private struct Recorder: TCPStreamSink {
+private final class Recorder: TCPStreamSink {
   var next: UInt64 = 0
   var delivered: [(offset: UInt64, bytes: [UInt8])] = []
   var missing: [(offset: UInt64, length: UInt64, reason: GapFrame.Reason)] = []
 
-  mutating func deliver(_ bytes: UnsafeRawBufferPointer, offset: UInt64, time: UInt64) {
+  func deliver(_ bytes: UnsafeRawBufferPointer, offset: UInt64, time: UInt64) {
     #expect(offset == next)
     next += UInt64(bytes.count)
     delivered.append((offset, Array(bytes)))
   }
 
-  mutating func miss(_ length: UInt64, offset: UInt64, time: UInt64, reason: GapFrame.Reason) {
+  func miss(_ length: UInt64, offset: UInt64, time: UInt64, reason: GapFrame.Reason) {
     #expect(offset == next)
     next += length
     missing.append((offset, length, reason))
@@ -30,6 +30,8 @@ private struct Recorder: TCPStreamSink {
     }
     return stream
   }
+
+  var text: String { String(decoding: delivered.flatMap(\.bytes), as: UTF8.self) }
 }
 
 /// A segment as it is on the wire, so that the header parser is part of what is tested.
@@ -43,18 +45,44 @@ private func segment(sequence: UInt32, _ payload: some Collection<UInt8>, flags:
   return (Array(bytes.dropLast(cut)), bytes.count)
 }
 
-extension TCPStream {
-  fileprivate mutating func add(_ wire: (bytes: [UInt8], length: Int), packet: UInt64, to recorder: inout Recorder) {
+/// One direction and what it delivers; each call is a packet, a millisecond after the one before.
+private struct Direction {
+  var stream = TCPStream()
+  let recorder = Recorder()
+  private var packet: UInt64 = 0
+
+  private mutating func moment() -> PacketMoment {
+    packet += 1
+    return PacketMoment(packet: packet, time: packet * 1_000_000)
+  }
+
+  mutating func add(_ wire: (bytes: [UInt8], length: Int)) {
+    let moment = moment()
     wire.bytes.withUnsafeBytes {
       guard let segment = TCPSegment(PacketBytes(bytes: $0), length: wire.length) else {
         Issue.record("the segment was not understood")
         return
       }
-      if segment.isSyn { begin(behindSyn: segment.sequence) }
-      add(segment, time: packet, packet: packet, to: &recorder)
+      if segment.isSyn { stream.begin(behindSyn: segment.sequence, to: recorder) }
+      stream.add(segment, moment, to: recorder)
     }
   }
+
+  mutating func add(_ sequence: UInt32, _ text: String, flags: UInt8 = 0x10, cut: Int = 0) {
+    add(segment(sequence: sequence, Array(text.utf8), flags: flags, cut: cut))
+  }
+
+  mutating func acknowledge(_ number: UInt32) {
+    stream.acknowledge(number, window: 65_535, moment(), to: recorder)
+  }
+
+  mutating func pass(nanoseconds: UInt64) { packet += nanoseconds / 1_000_000 }
+
+  mutating func finish() { stream.finish(time: 0, to: recorder) }
 }
+
+private let syn: UInt8 = 0x02
+private let finAck: UInt8 = 0x11
 
 /// A small generator with a seed that a failure can print (SplitMix64).
 private struct Seeded: RandomNumberGenerator {
@@ -70,36 +98,148 @@ private struct Seeded: RandomNumberGenerator {
 
 @Suite struct TCPStreamTests {
   @Test func bytesInOrderPassAtOnce() {
-    var stream = TCPStream()
-    var recorder = Recorder()
-    stream.add(segment(sequence: 99, [], flags: 0x02), packet: 1, to: &recorder)
-    stream.add(segment(sequence: 100, Array("hello ".utf8)), packet: 2, to: &recorder)
-    stream.add(segment(sequence: 106, Array("world".utf8), flags: 0x11), packet: 3, to: &recorder)
-    #expect(recorder.delivered.flatMap(\.bytes) == Array("hello world".utf8))
-    #expect(stream.isFinished)
+    var way = Direction()
+    way.add(99, "", flags: syn)
+    way.add(100, "hello ")
+    way.add(106, "world", flags: finAck)
+    #expect(way.recorder.text == "hello world")
+    #expect(way.stream.isFinished)
+  }
+
+  @Test func aSynCanCarryData() {  // TCP fast open, RFC 7413
+    var way = Direction()
+    way.add(UInt32.max, "early", flags: syn)
+    way.add(0, "early")
+    way.add(5, " late")
+    #expect(way.recorder.text == "early late")
   }
 
   @Test func aSnapLengthCutIsAGapOfExactSize() {
-    var stream = TCPStream()
-    var recorder = Recorder()
-    stream.add(segment(sequence: 1, Array("0123456789".utf8), cut: 4), packet: 1, to: &recorder)
-    stream.add(segment(sequence: 11, Array("ab".utf8)), packet: 2, to: &recorder)
-    #expect(recorder.missing.map(\.length) == [4])
-    #expect(recorder.missing.first?.reason == .truncated)
-    #expect(recorder.delivered.last?.offset == 10)
+    var way = Direction()
+    way.add(0, "", flags: syn)
+    way.add(1, "0123456789", cut: 4)
+    way.add(11, "ab")
+    #expect(way.recorder.missing.map(\.length) == [4])
+    #expect(way.recorder.missing.first?.reason == .truncated)
+    #expect(way.recorder.delivered.last?.offset == 10)
   }
 
   @Test func whatThePeerAcknowledgedAndNeverCameIsAGap() {
-    var stream = TCPStream()
-    var recorder = Recorder()
-    stream.add(segment(sequence: 0, [], flags: 0x02), packet: 1, to: &recorder)
-    stream.add(segment(sequence: 6, Array("later".utf8)), packet: 2, to: &recorder)
-    #expect(recorder.delivered.isEmpty)
-    for packet in 3...UInt64(TCPStream.patiencePackets + 3) {
-      stream.acknowledge(11, packet: packet, time: packet, to: &recorder)
+    var way = Direction()
+    way.add(0, "", flags: syn)
+    way.add(6, "later")
+    #expect(way.recorder.delivered.isEmpty)
+    for _ in 0...OfflineLimits.acknowledgedPatiencePackets { way.acknowledge(11) }
+    #expect(way.recorder.missing.map(\.length) == [5])
+    #expect(way.recorder.text == "later")
+  }
+
+  @Test func anAcknowledgementMayStandBeforeItsData() {
+    var way = Direction()
+    way.add(0, "", flags: syn)
+    way.acknowledge(6)
+    way.add(1, "hello")
+    #expect(way.recorder.text == "hello")
+    #expect(way.recorder.missing.isEmpty)
+  }
+
+  @Test func whatNobodyAcknowledgesIsWaitedForLonger() {
+    var way = Direction()
+    way.add(0, "", flags: syn)
+    way.add(6, "later")
+    way.pass(nanoseconds: OfflineLimits.missingPatienceNanoseconds / 2)
+    way.add(11, "still")
+    #expect(way.recorder.delivered.isEmpty)
+    way.pass(nanoseconds: OfflineLimits.missingPatienceNanoseconds)
+    way.add(16, "now")
+    #expect(way.recorder.missing.map(\.length) == [5])
+    #expect(way.recorder.text == "laterstillnow")
+  }
+
+  @Test func aStreamJoinedInTheMiddleBeginsWithTheLowestByteThatComes() {
+    var way = Direction()
+    way.add(1006, "second")
+    way.add(1000, "first ")
+    way.acknowledge(1012)
+    way.add(1012, " third")
+    #expect(way.recorder.text == "first second third")
+    #expect(way.recorder.missing.isEmpty)
+  }
+
+  @Test func aSynMayStandBehindTheFirstBytes() {
+    var way = Direction()
+    way.add(1006, "second")
+    way.add(999, "", flags: syn)
+    way.add(1000, "first ")
+    #expect(way.recorder.text == "first second")
+    #expect(way.recorder.missing.isEmpty)
+  }
+
+  @Test func keepAlivesAreNotBytes() {  // RFC 9293, section 3.8.4
+    var way = Direction()
+    way.add(0, "", flags: syn)
+    way.add(1, "hello")
+    way.add(5, "X")
+    way.add(5, "")
+    way.add(6, " you")
+    #expect(way.recorder.text == "hello you")
+  }
+
+  /// What `tcp_data_queue_ofo` of Linux keeps. Each: segments in order of arrival, and the stream once the first byte came.
+  @Test(
+    arguments: [
+      ([(2, "bbbb"), (4, "cccc")], "abbbbcc"),  // the one that begins first
+      ([(4, "cccc"), (2, "bbbb")], "abbbbcc"),
+      ([(2, "bb"), (2, "cccc")], "acccc"),  // of two that begin together the longer one
+      ([(2, "bbbb"), (2, "cc")], "abbbb"),
+      ([(3, "b"), (2, "ccc")], "accc"),  // one that is covered goes
+      ([(2, "bbb"), (3, "c")], "abbb"),
+    ] as [([(UInt32, String)], String)])
+  func overlapsKeepWhatLinuxKeeps(segments: [(UInt32, String)], kept: String) {
+    var way = Direction()
+    way.add(0, "", flags: syn)
+    for (sequence, text) in segments { way.add(sequence, text) }
+    way.add(1, "a")
+    #expect(way.recorder.text == kept)
+    #expect(way.stream.waiting.contradictions == 1)
+    #expect(way.stream.waiting.heldBytes == 0)
+  }
+
+  @Test func overlapsThatAgreeAreNoContradiction() {
+    var way = Direction()
+    way.add(0, "", flags: syn)
+    way.add(3, "cdef")
+    way.add(2, "bcd")
+    way.add(1, "abc")
+    #expect(way.recorder.text == "abcdef")
+    #expect(way.stream.waiting.contradictions == 0)
+  }
+
+  @Test func aResetIsBelievedOnlyInTheWindow() {
+    var way = Direction()
+    way.add(0, "", flags: syn)
+    way.add(1, "hello")
+    way.acknowledge(6)
+    #expect(way.stream.accepts(resetAt: 6))
+    #expect(way.stream.accepts(resetAt: 6 + 65_535))
+    #expect(!way.stream.accepts(resetAt: 5))
+    #expect(!way.stream.accepts(resetAt: 6 + 65_536))
+    #expect(!way.stream.accepts(resetAt: 0x8000_0000))
+  }
+
+  @Test func whatWaitsIsBounded() {
+    var way = Direction()
+    way.add(0, "", flags: syn)
+    var held = 0
+    // Every second byte, so that nothing follows the next one, and each segment waits.
+    for index in 0..<10_000 {
+      way.add(UInt32(3 + 2 * index), "x")
+      held = max(held, way.stream.waiting.segments.count)
     }
-    #expect(recorder.missing.map(\.length) == [5])
-    #expect(recorder.delivered.last?.bytes == Array("later".utf8))
+    #expect(held == OfflineLimits.waitingSegments)
+    way.finish()
+    #expect(way.recorder.delivered.count == 10_000)
+    #expect(way.recorder.next == 20_001)
   }
 
   /// Reordered within a window, duplicated, overlapping, cut, lost, across the wrap of sequence numbers.
@@ -127,16 +267,16 @@ private struct Seeded: RandomNumberGenerator {
     }
     wires.sort { $0.position < $1.position }
 
-    var stream = TCPStream()
-    var recorder = Recorder()
-    stream.add(segment(sequence: first, [], flags: 0x02), packet: 0, to: &recorder)
-    for (packet, wire) in wires.enumerated() { stream.add(wire.wire, packet: UInt64(packet), to: &recorder) }
-    stream.add(segment(sequence: first &+ 1 &+ UInt32(original.count), [], flags: 0x11), packet: 99, to: &recorder)
-    stream.finish(time: 0, to: &recorder)
+    var way = Direction()
+    way.add(segment(sequence: first, [], flags: syn))
+    for wire in wires { way.add(wire.wire) }
+    way.add(segment(sequence: first &+ 1 &+ UInt32(original.count), [], flags: finAck))
+    way.finish()
 
-    #expect(stream.isFinished)
-    #expect(stream.pendingBytes == 0)
-    let result = recorder.stream
+    #expect(way.stream.isFinished)
+    #expect(way.stream.waiting.heldBytes == 0)
+    #expect(way.stream.waiting.contradictions == 0)
+    let result = way.recorder.stream
     #expect(result.count == original.count)
     var missing = Set<Int>()
     var wrong = 0

@@ -2,50 +2,78 @@
 import TapWire
 
 /// Writes the frames of flows and counts their bytes.
-struct FlowWriter: ~Copyable, TCPStreamSink {
+final class FlowWriter: TCPStreamSink {
   /// What the end frame says.
   struct Totals {
     var flows: UInt64 = 0
+    var dataFrames: UInt64 = 0
     var dataBytes: UInt64 = 0
-    var gapBytes: UInt64 = 0
+    var truncatedBytes: UInt64 = 0
+    var notCapturedBytes: UInt64 = 0
     /// Bytes that came a second time, or too late, and were dropped.
     var repeatedBytes: UInt64 = 0
+    /// Resets that lay outside of the receiver's window.
+    var refusedResets: UInt64 = 0
+    /// Segments that said something else than others about the same bytes, their flows, and the first of these.
+    private(set) var contradictions: UInt64 = 0
+    private(set) var contradictedFlows: UInt64 = 0
+    private(set) var firstContradictedFlow: UInt64?
+
+    mutating func contradicted(_ flow: UInt64, _ segments: UInt64) {
+      contradictions += segments
+      contradictedFlows += 1
+      firstContradictedFlow = firstContradictedFlow ?? flow
+    }
   }
 
   var output: Output
   var totals = Totals()
-  private var flow: UInt64 = 0
-  private var direction = Direction.sent
+  private var connection: Connection?
+  private var end = Connection.End.first
 
   init(output: consuming Output) { self.output = output }
 
-  /// The flow and direction of the bytes that follow.
-  mutating func select(_ flow: UInt64, _ direction: Direction) {
-    self.flow = flow
-    self.direction = direction
+  /// Whose bytes follow: those that `end` of `connection` sent.
+  func select(_ connection: Connection, _ end: Connection.End) {
+    self.connection = connection
+    self.end = end
   }
 
-  mutating func deliver(_ bytes: UnsafeRawBufferPointer, offset: UInt64, time: UInt64) {
+  func deliver(_ bytes: UnsafeRawBufferPointer, offset: UInt64, time: UInt64) {
+    guard let connection else { return }
+    let direction = connection.direction(from: end, describingTo: self)
+    totals.dataFrames += 1
     totals.dataBytes += UInt64(bytes.count)
-    DataFrame(flow: flow, direction: direction, time: time, offset: offset, bytes: bytes).append(to: &output.buffer)
-    output.endRecord()
-  }
-
-  mutating func miss(_ length: UInt64, offset: UInt64, time: UInt64, reason: GapFrame.Reason) {
-    totals.gapBytes += length
-    GapFrame(flow: flow, direction: direction, time: time, offset: offset, length: length, reason: reason)
+    DataFrame(flow: connection.flow, direction: direction, time: time, offset: offset, bytes: bytes)
       .append(to: &output.buffer)
     output.endRecord()
   }
 
-  mutating func write(_ frame: FlowFrame) {
-    totals.flows += 1
+  func miss(_ length: UInt64, offset: UInt64, time: UInt64, reason: GapFrame.Reason) {
+    guard let connection else { return }
+    let direction = connection.direction(from: end, describingTo: self)
+    if reason == .truncated { totals.truncatedBytes += length } else { totals.notCapturedBytes += length }
+    GapFrame(flow: connection.flow, direction: direction, time: time, offset: offset, length: length, reason: reason)
+      .append(to: &output.buffer)
+    output.endRecord()
+  }
+
+  func write(_ frame: FlowFrame) {
     frame.append(to: &output.buffer)
     output.endRecord()
   }
 
-  mutating func write(_ frame: CloseFrame) {
+  func write(_ frame: CloseFrame) {
     frame.append(to: &output.buffer)
+    output.endRecord()
+  }
+
+  func notice(_ severity: NoticeFrame.Severity, time: UInt64, _ text: String, _ counters: KeyValuePairs<String, UInt64>)
+  {
+    NoticeFrame(
+      stage: "tap-capture", severity: severity, time: time, text: text,
+      counters: counters.map { (name: $0.key, value: $0.value) }
+    ).append(to: &output.buffer)
     output.endRecord()
   }
 }

@@ -1,12 +1,5 @@
 // IPv4 (RFC 791) and IPv6 (RFC 8200) headers, down to the transport's bytes.
 
-/// An address of either family, comparable and hashable: IPv4 as in RFC 4291's mapped form.
-struct IPAddress: Hashable {
-  let high: UInt64
-  let low: UInt64
-  let isIPv6: Bool
-}
-
 /// An IP packet, or a fragment of one.
 struct IPPacket {
   let source: IPAddress
@@ -27,26 +20,27 @@ struct IPPacket {
     let hasMore: Bool
   }
 
-  /// Nil where the bytes are no IP packet, or not enough of one was captured.
-  init?(_ bytes: PacketBytes) {
+  /// Nil where the bytes are no IP packet, or not enough of one was captured. `wireBytes` is what there was on the wire from
+  /// the IP header on.
+  init?(_ bytes: PacketBytes, wireBytes: Int) {
     switch bytes.byte(at: 0).map({ $0 >> 4 }) {
-    case 4: self.init(version4: bytes)
-    case 6: self.init(version6: bytes)
+    case 4: self.init(version4: bytes, wireBytes: wireBytes)
+    case 6: self.init(version6: bytes, wireBytes: wireBytes)
     default: return nil
     }
   }
 
-  private init?(version4 bytes: PacketBytes) {
+  private init?(version4 bytes: PacketBytes, wireBytes: Int) {
     guard let first = bytes.byte(at: 0), let total = bytes.uint16(at: 2), let identification = bytes.uint16(at: 4),
       let flagsAndOffset = bytes.uint16(at: 6), let transport = bytes.byte(at: 9), let from = bytes.uint32(at: 12),
       let to = bytes.uint32(at: 16)
     else { return nil }
     let headerBytes = Int(first & 0x0f) * 4
     // A total length of 0: the network card was to split the packet (TCP segmentation offload), which was captured whole.
-    let totalBytes = total == 0 ? bytes.count : Int(total)
+    let totalBytes = total == 0 ? wireBytes : Int(total)
     guard headerBytes >= 20, totalBytes >= headerBytes, bytes.count >= headerBytes else { return nil }
-    source = IPAddress(high: 0, low: 0xffff_0000_0000 | UInt64(from), isIPv6: false)
-    destination = IPAddress(high: 0, low: 0xffff_0000_0000 | UInt64(to), isIPv6: false)
+    source = IPAddress(version4: from)
+    destination = IPAddress(version4: to)
     self.transport = transport
     payloadLength = totalBytes - headerBytes
     payload = bytes.dropping(headerBytes).prefix(payloadLength)
@@ -57,16 +51,15 @@ struct IPPacket {
       ? Fragment(identification: UInt32(identification), offset: offset, hasMore: hasMore) : nil
   }
 
-  private init?(version6 bytes: PacketBytes) {
+  private init?(version6 bytes: PacketBytes, wireBytes: Int) {
     guard let length = bytes.uint16(at: 4), var next = bytes.byte(at: 6), bytes.count >= 40 else { return nil }
-    func address(at position: Int) -> IPAddress {
-      let words = (0..<4).map { UInt64(bytes.uint32(at: position + $0 * 4) ?? 0) }
-      return IPAddress(high: words[0] << 32 | words[1], low: words[2] << 32 | words[3], isIPv6: true)
-    }
-    source = address(at: 8)
-    destination = address(at: 24)
+    guard let sourceHigh = bytes.uint64(at: 8), let sourceLow = bytes.uint64(at: 16),
+      let destinationHigh = bytes.uint64(at: 24), let destinationLow = bytes.uint64(at: 32)
+    else { return nil }
+    source = IPAddress(high: sourceHigh, low: sourceLow)
+    destination = IPAddress(high: destinationHigh, low: destinationLow)
     // 0: a jumbogram (RFC 2675) or segmentation offload.
-    let totalBytes = length == 0 ? bytes.count : 40 + Int(length)
+    let totalBytes = length == 0 ? wireBytes : 40 + Int(length)
     var position = 40
     var found: Fragment?
     // Extension headers (RFC 8200, section 4): each says how long it is, so the walk always advances.
@@ -101,27 +94,5 @@ struct IPPacket {
     payload = bytes.dropping(position).prefix(payloadLength)
     // An "atomic" fragment is a whole packet (RFC 6946).
     fragment = found.map { $0.offset == 0 && !$0.hasMore } == true ? nil : found
-  }
-}
-
-extension IPAddress {
-  /// As RFC 5952 writes it.
-  var text: String {
-    if !isIPv6 {
-      return (0..<4).map { String(UInt8(truncatingIfNeeded: low >> UInt64(24 - $0 * 8))) }.joined(separator: ".")
-    }
-    let groups = (0..<8).map { UInt16(truncatingIfNeeded: ($0 < 4 ? high : low) >> UInt64(48 - ($0 % 4) * 16)) }
-    // The first of the longest runs of zero groups, of two at least, is shortened.
-    var longest = 0..<0
-    var start = 0
-    while start < 8 {
-      var end = start
-      while end < 8, groups[end] == 0 { end += 1 }
-      if end - start > max(longest.count, 1) { longest = start..<end }
-      start = max(end, start + 1)
-    }
-    func join(_ part: ArraySlice<UInt16>) -> String { part.map { String($0, radix: 16) }.joined(separator: ":") }
-    return longest.isEmpty
-      ? join(groups[...]) : "\(join(groups[..<longest.lowerBound]))::\(join(groups[longest.upperBound...]))"
   }
 }

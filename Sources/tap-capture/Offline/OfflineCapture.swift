@@ -4,92 +4,162 @@ import TapWire
 
 /// Turns a capture file into a TapWire stream.
 struct OfflineCapture: ~Copyable {
+  private let name: String
   private var file: CaptureFile
-  private var writer = FlowWriter(output: Output(descriptor: STDOUT_FILENO))
+  private let writer = FlowWriter(output: Output(descriptor: STDOUT_FILENO))
   private var connections = Connections()
   private var fragments = FragmentAssembler()
+  private var processes = PacketProcesses()
+  private var progress = ProgressLine()
   private var time: UInt64 = 0
   private var packets: UInt64 = 0
-  /// Packets that are no TCP over IP, or of which too little was captured.
+  /// Packets that are no TCP over IP, and those of which too little was captured to tell.
   private var otherPackets: UInt64 = 0
+  private var cutPackets: UInt64 = 0
 
+  /// `path` is `-` for stdin; the filter is in the syntax of pcap-filter(7).
   init(path: String, filter: String?) throws(CaptureFile.Problem) {
+    name = path == "-" ? "stdin" : path
     file = try CaptureFile(path: path, filter: filter)
   }
 
-  /// Reads to the end of the file and returns the exit status. `name` is the file's name for messages.
-  mutating func run(name: String) -> ExitStatus {
+  /// Reads to the end of the file and returns the exit status.
+  mutating func run() -> ExitStatus {
+    let writer = self.writer
+    file.input.beforeWaiting = { writer.output.flush() }
     // Times in the file are those of the wall clock.
     HelloFrame(producer: "tap-capture \(tapVersion)", wallClockOffset: 0, host: "", source: "file")
       .append(to: &writer.output.buffer)
-    var damage: String?
+    var damage: CaptureFile.Problem?
     do throws(CaptureFile.Problem) {
-      while writer.output.failure == nil, let packet = try file.next() { receive(packet) }
+      while writer.output.failure == nil, !isStopped, let packet = try file.next() {
+        receive(packet)
+        if packets % 4096 == 0 { showProgress() }
+      }
     } catch {
-      damage = error.text
+      // Where a signal has ended the reading libpcap finds half a packet.
+      damage = isStopped ? nil : error
     }
-    finish(damage: damage.map { "\(name): \($0) after \(packets) packets" })
-    return status(damage)
+    progress.clear()
+    let text = damage.map { describe($0) }
+    finish(damage: text)
+    return status(damage, text)
   }
+
+  private var isStopped: Bool { CaptureSignals.isStopRequested.load(ordering: .relaxed) }
+
+  private mutating func showProgress() {
+    progress.update(packets: file.packets, readBytes: file.input.readBytes, sizeBytes: file.input.sizeBytes)
+  }
+
+  // MARK: Packets
 
   private mutating func receive(_ packet: CaptureFile.Packet) {
     packets += 1
     time = packet.time
-    guard let bytes = file.linkLayer.packet(in: PacketBytes(bytes: packet.bytes)), let ip = IPPacket(bytes),
-      ip.transport == UInt8(IPPROTO_TCP)
-    else {
+    guard let bytes = file.linkLayer.packet(in: PacketBytes(bytes: packet.bytes)) else {
       otherPackets += 1
       return
     }
+    let headerBytes = packet.bytes.count - bytes.count
+    guard let ip = IPPacket(bytes, wireBytes: packet.wireBytes - headerBytes) else {
+      noteUnread(packet)
+      return
+    }
+    guard ip.transport == UInt8(IPPROTO_TCP) else {
+      otherPackets += 1
+      return
+    }
+    let ends = processes.ends(of: packet.options, to: writer)
     if let fragment = ip.fragment {
-      guard let whole = fragments.add(ip, fragment) else { return }
-      whole.withUnsafeBytes { receive(PacketBytes(bytes: $0), length: whole.count, of: ip) }
+      guard let whole = fragments.add(ip, fragment, time: time) else { return }
+      whole.withUnsafeBytes { receive(PacketBytes(bytes: $0), length: whole.count, of: ip, packet, ends) }
     } else {
-      receive(ip.payload, length: ip.payloadLength, of: ip)
+      receive(ip.payload, length: ip.payloadLength, of: ip, packet, ends)
     }
   }
 
-  private mutating func receive(_ bytes: PacketBytes, length: Int, of packet: IPPacket) {
+  private mutating func receive(
+    _ bytes: PacketBytes, length: Int, of ip: IPPacket, _ packet: CaptureFile.Packet,
+    _ ends: (sender: UInt64?, receiver: UInt64?)
+  ) {
     guard let segment = TCPSegment(bytes, length: length) else {
-      otherPackets += 1
+      noteUnread(packet)
       return
     }
-    connections.receive(segment, from: packet.source, to: packet.destination, time: time, to: &writer)
+    connections.receive(segment, from: ip.source, to: ip.destination, time: time, processes: ends, to: writer)
   }
+
+  /// Headers that are not whole: cut by the snap length, or no headers.
+  private mutating func noteUnread(_ packet: CaptureFile.Packet) {
+    if packet.bytes.count < packet.wireBytes { cutPackets += 1 } else { otherPackets += 1 }
+  }
+
+  // MARK: The end
 
   private mutating func finish(damage: String?) {
-    connections.finish(time: time, to: &writer)
+    connections.finish(time: time, to: writer)
     let incomplete = fragments.incompletePackets + UInt64(fragments.pendingPackets)
     if incomplete > 0 {
-      notice(.warning, "IP packets whose fragments are not all in the file", [("packets", incomplete)])
+      notice("IP packets whose fragments are not all in the file", ["packets": incomplete])
     }
-    if let damage { notice(.error, damage, []) }
+    if cutPackets > 0 {
+      notice(
+        "packets were captured too short for their headers: a larger snap length is needed", ["packets": cutPackets])
+    }
+    if connections.forgotten > 0 {
+      notice(
+        "more connections at once than are remembered: the quietest were ended, and begin again when they go on",
+        ["connections": connections.forgotten])
+    }
+    if connections.hurried > 0 {
+      notice(
+        "more bytes waited for missing ones than are kept: what was missing became gaps early",
+        ["bytes": connections.hurried])
+    }
     let totals = writer.totals
+    if let first = totals.firstContradictedFlow {
+      notice(
+        "segments overlap and differ; the bytes are those that Linux keeps, another system may have kept others",
+        ["segments": totals.contradictions, "flows": totals.contradictedFlows, "first_flow": first])
+    }
+    if isStopped { writer.notice(.info, time: time, "reading \(name) was stopped by a signal", ["packets": packets]) }
+    if let damage { writer.notice(.error, time: time, damage, [:]) }
     EndFrame(
       isComplete: damage == nil,
       totals: [
-        ("packets", packets), ("other_packets", otherPackets), ("flows", totals.flows),
-        ("data_bytes", totals.dataBytes), ("gap_bytes", totals.gapBytes), ("repeated_bytes", totals.repeatedBytes),
+        ("packets", packets), ("other_packets", otherPackets), ("cut_packets", cutPackets), ("flows", totals.flows),
+        ("data_frames", totals.dataFrames), ("data_bytes", totals.dataBytes),
+        ("gap_bytes_truncated", totals.truncatedBytes), ("gap_bytes_not_captured", totals.notCapturedBytes),
+        ("repeated_bytes", totals.repeatedBytes), ("refused_resets", totals.refusedResets),
       ]
     ).append(to: &writer.output.buffer)
     writer.output.flush()
   }
 
-  private mutating func notice(_ severity: NoticeFrame.Severity, _ text: String, _ counters: [(String, UInt64)]) {
-    NoticeFrame(
-      stage: "tap-capture", severity: severity, time: time, text: text,
-      counters: counters.map { (name: $0.0, value: $0.1) }
-    ).append(to: &writer.output.buffer)
-    writer.output.endRecord()
+  private func notice(_ text: String, _ counters: KeyValuePairs<String, UInt64>) {
+    writer.notice(.warning, time: time, text, counters)
   }
 
-  private func status(_ damage: String?) -> ExitStatus {
-    switch writer.output.failure {
-    case .system(let operation, let code):
-      Diagnostics(program: "tap-capture").report("\(operation) failed: \(errorText(code))")
-      return .inputOutput
-    default:
-      return damage == nil ? .success : .badInput
+  private func describe(_ damage: CaptureFile.Problem) -> String {
+    let place = "\(name), behind packet \(file.packets)" + (file.nextOffset.map { ", at byte \($0)" } ?? "")
+    return switch damage {
+    case .format(let text): "damaged file, \(place): \(text)"
+    case .read(let code), .open(let code): "reading failed, \(place): \(errorText(code))"
+    case .filter(let text), .linkType(let text): text
     }
+  }
+
+  private func status(_ damage: CaptureFile.Problem?, _ text: String?) -> ExitStatus {
+    let diagnostics = Diagnostics(program: "tap-capture")
+    if case .system(let operation, let code) = writer.output.failure {
+      diagnostics.report("\(operation) failed: \(errorText(code))")
+      return .inputOutput
+    }
+    guard let damage, let text, writer.output.failure == nil else { return .success }
+    diagnostics.report(
+      text, remedy: "What stands before was read. libpcap takes one byte order and one link type a file.")
+    if case .read = damage { return .inputOutput }
+    return .badInput
   }
 }

@@ -20,6 +20,11 @@ struct PacketBytes {
     return UInt32(bigEndian: bytes.loadUnaligned(fromByteOffset: position, as: UInt32.self))
   }
 
+  func uint64(at position: Int) -> UInt64? {
+    guard position >= 0, bytes.count - position >= 8 else { return nil }
+    return UInt64(bigEndian: bytes.loadUnaligned(fromByteOffset: position, as: UInt64.self))
+  }
+
   /// What stands behind the first `length` bytes; empty where there is less.
   func dropping(_ length: Int) -> PacketBytes {
     PacketBytes(bytes: UnsafeRawBufferPointer(rebasing: bytes.dropFirst(max(0, length))))

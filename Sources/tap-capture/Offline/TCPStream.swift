@@ -2,168 +2,253 @@
 import TapWire
 
 /// What reassembly tells of a stream, in order of its offsets.
-protocol TCPStreamSink: ~Copyable {
-  mutating func deliver(_ bytes: UnsafeRawBufferPointer, offset: UInt64, time: UInt64)
-  mutating func miss(_ length: UInt64, offset: UInt64, time: UInt64, reason: GapFrame.Reason)
+protocol TCPStreamSink: AnyObject {
+  func deliver(_ bytes: UnsafeRawBufferPointer, offset: UInt64, time: UInt64)
+  func miss(_ length: UInt64, offset: UInt64, time: UInt64, reason: GapFrame.Reason)
+}
+
+/// When a packet came: the number of packets of the connection so far, and nanoseconds of the capture's clock.
+struct PacketMoment {
+  let packet: UInt64
+  let time: UInt64
+
+  /// Whether more than either has passed since.
+  func isPast(packets: UInt64, nanoseconds: UInt64, since earlier: PacketMoment) -> Bool {
+    // Packets can stand out of order in a file, and times with them.
+    packet - earlier.packet >= packets || (time > earlier.time && time - earlier.time >= nanoseconds)
+  }
 }
 
 /// Reassembles the bytes of one direction from its segments.
+///
+/// Positions count the bytes from the first segment that was seen. Where the stream begins is known from the handshake;
+/// joined in the middle, it begins with the first position that comes within a short wait, since the first packets of a
+/// file can stand out of order too.
 struct TCPStream {
-  /// Segments that wait for an earlier one, in number and bytes; beyond it the missing bytes are given up as a gap.
-  static let maximumPendingSegments = 1024
-  static let maximumPendingBytes = 4 << 20
-  /// Packets of the connection after which bytes that the peer acknowledged, but that were not captured, are given up.
-  /// A capture can show an acknowledgement before its data, but not for long.
-  static let patiencePackets = 64
-
-  /// A segment's bytes at their place in the stream; the last `cutBytes` of them were not captured.
-  private struct Piece {
-    var offset: UInt64
-    var bytes: [UInt8]
-    var cutBytes: Int
-    var time: UInt64
-
-    var end: UInt64 { offset + UInt64(bytes.count + cutBytes) }
+  private enum Beginning {
+    case unseen
+    /// Segments wait for one that may come before them.
+    case tentative(since: PacketMoment)
+    case settled
   }
 
-  /// Stream offset of the next byte, and its sequence number; nil until the first segment.
-  private(set) var offset: UInt64 = 0
-  private var sequence: UInt32?
-  /// In order of their offsets.
-  private var pending: [Piece] = []
-  private(set) var pendingBytes = 0
-  /// How far the peer has acknowledged, and since which packet that is beyond `offset`.
-  private var acknowledged: UInt64 = 0
-  private var waitingSincePacket: UInt64?
-  private var finOffset: UInt64?
-  /// Bytes that came a second time, or too late.
-  private(set) var repeatedBytes: UInt64 = 0
+  private var beginning = Beginning.unseen
+  /// The next byte: its position, and its sequence number. Offsets count from `origin`.
+  private var next: Int64 = 0
+  private var sequence: UInt32 = 0
+  private var origin: Int64 = 0
+  private(set) var waiting = WaitingSegments()
+  /// How far the peer has acknowledged, and since when that is beyond `next`.
+  private var acknowledged: Int64 = 0
+  private var acknowledgedSince: PacketMoment?
+  /// Since when segments wait behind a hole.
+  private var holeSince: PacketMoment?
+  private var fin: Int64?
+  /// The peer's window beyond `acknowledged`, at most.
+  private var windowBytes = OfflineLimits.windowBytes
+  private var latestTime: UInt64 = 0
+  private var repeatedSegmentBytes: UInt64 = 0
+  /// The sequence number of the SYN, where the handshake told it.
+  private(set) var synSequence: UInt32?
 
   /// Whether the sender has ended this direction and everything before that was delivered.
-  var isFinished: Bool { finOffset.map { offset >= $0 } ?? false }
-  var hasBegun: Bool { sequence != nil }
-  /// The sequence number that begins the stream, where the handshake told it.
-  private(set) var initialSequence: UInt32?
+  var isFinished: Bool { isSettled && fin.map { next >= $0 } ?? false }
+  /// Bytes that came a second time, or too late.
+  var repeatedBytes: UInt64 { repeatedSegmentBytes + waiting.repeatedBytes }
+
+  var isUnseen: Bool { if case .unseen = beginning { true } else { false } }
+  private var isSettled: Bool { if case .settled = beginning { true } else { false } }
+
+  // MARK: The beginning
 
   /// The handshake says where the stream begins: behind the SYN, which takes one sequence number.
-  mutating func begin(behindSyn synSequence: UInt32) {
-    guard sequence == nil else { return }
-    initialSequence = synSequence
-    sequence = synSequence &+ 1
-  }
-
-  mutating func add(_ segment: TCPSegment, time: UInt64, packet: UInt64, to sink: inout some TCPStreamSink & ~Copyable)
-  {
-    let first = segment.isSyn ? segment.sequence &+ 1 : segment.sequence
-    if segment.isReset { return }
-    if sequence == nil {
-      guard segment.payloadLength > 0 else { return }
-      sequence = first
+  mutating func begin(behindSyn syn: UInt32, to sink: some TCPStreamSink) {
+    switch beginning {
+    case .unseen: sequence = syn &+ 1
+    case .tentative: move(to: place(syn &+ 1))
+    case .settled: return
     }
-    guard let start = place(first) else { return }
-    // A FIN of a segment that lies wholly in the past is a retransmission.
-    if segment.isFin { finOffset = start >= 0 ? UInt64(start) + UInt64(segment.payloadLength) : finOffset }
-    if segment.payloadLength > 0 { add(segment, at: start, time: time, to: &sink) }
-    giveUpIfHopeless(packet: packet, time: time, to: &sink)
+    synSequence = syn
+    origin = next
+    beginning = .settled
+    deliverWaiting(to: sink)
   }
 
-  /// The stream offset of a sequence number: the one nearest to the next byte (RFC 9293, section 3.4: modulo 2^32).
-  private func place(_ number: UInt32) -> Int64? {
-    guard let sequence else { return nil }
-    return Int64(offset) + Int64(Int32(bitPattern: number &- sequence))
+  /// Whether a SYN that comes now can be the one before the segments that are here.
+  func canBegin(behindSyn syn: UInt32) -> Bool {
+    switch beginning {
+    case .unseen: return true
+    case .tentative:
+      let ahead = lowest - place(syn &+ 1)
+      return ahead >= 0 && ahead < OfflineLimits.waitingBytes
+    case .settled: return synSequence == syn
+    }
   }
 
-  private mutating func add(
-    _ segment: TCPSegment, at start: Int64, time: UInt64, to sink: inout some TCPStreamSink & ~Copyable
-  ) {
-    let past = Int64(offset) - start
+  private var lowest: Int64 { waiting.first?.position ?? fin ?? next }
+
+  private mutating func settle(to sink: some TCPStreamSink) {
+    move(to: lowest)
+    origin = next
+    beginning = .settled
+    deliverWaiting(to: sink)
+  }
+
+  private mutating func move(to position: Int64) {
+    sequence = sequence &+ UInt32(truncatingIfNeeded: position - next)
+    next = position
+    acknowledged = position
+  }
+
+  // MARK: Segments
+
+  /// The position of a sequence number: the one nearest to the next byte (RFC 9293, section 3.4: modulo 2^32).
+  private func place(_ number: UInt32) -> Int64 { next + Int64(Int32(bitPattern: number &- sequence)) }
+
+  /// Whether a segment lies so far away that it is of another connection between the same ports, or, of a stream that has
+  /// ended, behind its end.
+  func isForeign(_ segment: TCPSegment, isEnded: Bool) -> Bool {
+    guard isSettled else { return false }
+    let position = place(segment.payloadSequence)
+    if isEnded, let fin { return position > fin }
+    return abs(position - next) > OfflineLimits.windowBytes
+  }
+
+  /// Whether a receiver would believe this reset (RFC 9293, section 3.10.7.4: the sequence number lies in the window).
+  func accepts(resetAt number: UInt32) -> Bool {
+    guard isSettled else { return true }
+    let position = place(number)
+    return position >= acknowledged && position <= max(next, waiting.end ?? next) + windowBytes
+  }
+
+  mutating func add(_ segment: TCPSegment, _ moment: PacketMoment, to sink: some TCPStreamSink) {
+    if isUnseen {
+      guard segment.payloadLength > 0 || segment.isFin else { return }
+      sequence = segment.payloadSequence
+      beginning = .tentative(since: moment)
+    }
+    let start = place(segment.payloadSequence)
+    // A FIN that lies in the past is a retransmission's.
+    if segment.isFin, fin == nil, start + Int64(segment.payloadLength) >= next || !isSettled {
+      fin = start + Int64(segment.payloadLength)
+    }
+    if segment.payloadLength > 0 { place(segment, at: start, moment.time, to: sink) }
+    giveUpIfHopeless(moment, to: sink)
+  }
+
+  private mutating func place(_ segment: TCPSegment, at start: Int64, _ time: UInt64, to sink: some TCPStreamSink) {
     let cutBytes = segment.payloadLength - segment.payload.count
-    if past >= Int64(segment.payloadLength) {
-      repeatedBytes += UInt64(segment.payloadLength)
-    } else if past >= 0 {
-      repeatedBytes += UInt64(past)
-      let fresh = UnsafeRawBufferPointer(rebasing: segment.payload.dropFirst(Int(past)))
-      deliver(fresh, cutBytes: segment.payloadLength - Int(past) - fresh.count, time: time, to: &sink)
-      deliverPending(to: &sink)
-    } else {
-      keep(Piece(offset: UInt64(start), bytes: Array(segment.payload), cutBytes: cutBytes, time: time))
+    let past = next - start
+    guard isSettled, past >= 0 else {
+      waiting.insert(segment.payload, cutBytes: cutBytes, at: start, time: time)
+      return
     }
+    guard past < Int64(segment.payloadLength) else {
+      // Keep-alive probes come here too (RFC 9293, section 3.8.4).
+      repeatedSegmentBytes += UInt64(segment.payloadLength)
+      return
+    }
+    repeatedSegmentBytes += UInt64(past)
+    let fresh = UnsafeRawBufferPointer(rebasing: segment.payload.dropFirst(Int(past)))
+    if waiting.first != nil { waiting.compare(fresh, at: next) }
+    deliver(fresh, cutBytes: segment.payloadLength - Int(past) - fresh.count, time, to: sink)
+    deliverWaiting(to: sink)
   }
 
   private mutating func deliver(
-    _ bytes: UnsafeRawBufferPointer, cutBytes: Int, time: UInt64, to sink: inout some TCPStreamSink & ~Copyable
+    _ bytes: UnsafeRawBufferPointer, cutBytes: Int, _ time: UInt64, to sink: some TCPStreamSink
   ) {
-    if !bytes.isEmpty { sink.deliver(bytes, offset: offset, time: time) }
-    advance(UInt64(bytes.count))
+    // Bytes that waited reach the process when the hole before them is filled.
+    latestTime = max(latestTime, time)
+    if !bytes.isEmpty { sink.deliver(bytes, offset: UInt64(next - origin), time: latestTime) }
+    advance(bytes.count)
     if cutBytes > 0 {
-      sink.miss(UInt64(cutBytes), offset: offset, time: time, reason: .truncated)
-      advance(UInt64(cutBytes))
+      sink.miss(UInt64(cutBytes), offset: UInt64(next - origin), time: latestTime, reason: .truncated)
+      advance(cutBytes)
     }
   }
 
-  private mutating func advance(_ length: UInt64) {
-    offset += length
-    sequence = sequence.map { $0 &+ UInt32(truncatingIfNeeded: length) }
-    waitingSincePacket = nil
+  private mutating func advance(_ length: Int) {
+    next += Int64(length)
+    sequence = sequence &+ UInt32(truncatingIfNeeded: length)
+    acknowledgedSince = nil
+    holeSince = nil
   }
 
-  private mutating func keep(_ piece: Piece) {
-    // Nearly always behind all others.
-    var index = pending.count
-    while index > 0, pending[index - 1].offset > piece.offset { index -= 1 }
-    pending.insert(piece, at: index)
-    pendingBytes += piece.bytes.count
-  }
-
-  private mutating func deliverPending(to sink: inout some TCPStreamSink & ~Copyable) {
-    var used = 0
-    while used < pending.count, pending[used].offset <= offset {
-      let piece = pending[used]
-      used += 1
-      pendingBytes -= piece.bytes.count
-      let past = Int(min(offset - piece.offset, UInt64(piece.bytes.count + piece.cutBytes)))
-      repeatedBytes += UInt64(past)
-      guard piece.end > offset else { continue }
-      piece.bytes.withUnsafeBytes {
+  private mutating func deliverWaiting(to sink: some TCPStreamSink) {
+    for segment in waiting.takeReady(from: next) {
+      let past = Int(min(next, segment.end) - segment.position)
+      repeatedSegmentBytes += UInt64(past)
+      guard segment.end > next else { continue }
+      segment.bytes.withUnsafeBytes {
         let fresh = UnsafeRawBufferPointer(rebasing: $0.dropFirst(past))
-        deliver(fresh, cutBytes: Int(piece.end - offset) - fresh.count, time: piece.time, to: &sink)
+        deliver(fresh, cutBytes: Int(segment.end - next) - fresh.count, segment.time, to: sink)
       }
     }
-    pending.removeFirst(used)
   }
 
-  /// The peer has received everything before `number`: what was not captured of it will not come.
-  mutating func acknowledge(
-    _ number: UInt32, packet: UInt64, time: UInt64, to sink: inout some TCPStreamSink & ~Copyable
-  ) {
-    guard let place = place(number), place >= 0 else { return }
+  // MARK: What does not come
+
+  /// The peer has received everything before `number` and has room for `window` bytes more.
+  mutating func acknowledge(_ number: UInt32, window: Int64, _ moment: PacketMoment, to sink: some TCPStreamSink) {
+    guard !isUnseen else { return }
+    windowBytes = window
+    let position = place(number)
+    if !isSettled {
+      // Nothing is outstanding before what was acknowledged.
+      if position > lowest { settle(to: sink) } else { return }
+    }
     // The acknowledgement of a FIN counts one more than the stream has.
-    acknowledged = max(acknowledged, min(UInt64(place), finOffset ?? .max))
-    giveUpIfHopeless(packet: packet, time: time, to: &sink)
+    if position - next <= OfflineLimits.windowBytes { acknowledged = max(acknowledged, min(position, fin ?? position)) }
+    giveUpIfHopeless(moment, to: sink)
   }
 
-  private mutating func giveUpIfHopeless(packet: UInt64, time: UInt64, to sink: inout some TCPStreamSink & ~Copyable) {
-    if pending.count > TCPStream.maximumPendingSegments || pendingBytes > TCPStream.maximumPendingBytes {
-      skip(to: pending[0].offset, time: time, to: &sink)
+  private mutating func giveUpIfHopeless(_ moment: PacketMoment, to sink: some TCPStreamSink) {
+    if case .tentative(let since) = beginning {
+      if waiting.isFull || isPast(moment, since, acknowledgedToo: true) { settle(to: sink) }
+      return
     }
-    guard acknowledged > offset else { return }
-    let since = waitingSincePacket ?? packet
-    waitingSincePacket = since
-    if packet - since >= UInt64(TCPStream.patiencePackets) {
-      skip(to: min(acknowledged, pending.first?.offset ?? .max), time: time, to: &sink)
+    if acknowledged > next {
+      let since = acknowledgedSince ?? moment
+      acknowledgedSince = since
+      if isPast(moment, since, acknowledgedToo: true) {
+        skip(to: min(acknowledged, waiting.first?.position ?? .max), moment.time, to: sink)
+      }
+    }
+    guard let first = waiting.first else { return }
+    let since = holeSince ?? moment
+    holeSince = since
+    if waiting.isFull || isPast(moment, since, acknowledgedToo: false) {
+      skip(to: first.position, moment.time, to: sink)
     }
   }
 
-  private mutating func skip(to target: UInt64, time: UInt64, to sink: inout some TCPStreamSink & ~Copyable) {
-    guard target > offset else { return }
-    sink.miss(target - offset, offset: offset, time: time, reason: .notCaptured)
-    advance(target - offset)
-    deliverPending(to: &sink)
+  private func isPast(_ moment: PacketMoment, _ since: PacketMoment, acknowledgedToo: Bool) -> Bool {
+    acknowledgedToo
+      ? moment.isPast(
+        packets: OfflineLimits.acknowledgedPatiencePackets,
+        nanoseconds: OfflineLimits.acknowledgedPatienceNanoseconds, since: since)
+      : moment.isPast(packets: .max, nanoseconds: OfflineLimits.missingPatienceNanoseconds, since: since)
   }
 
-  /// Nothing more comes: what waits goes out with the gaps before it, and the end that the peer or a FIN told is reached.
-  mutating func finish(time: UInt64, to sink: inout some TCPStreamSink & ~Copyable) {
-    while let next = pending.first { skip(to: max(next.offset, offset + 1), time: time, to: &sink) }
-    skip(to: max(acknowledged, finOffset ?? 0), time: time, to: &sink)
+  private mutating func skip(to target: Int64, _ time: UInt64, to sink: some TCPStreamSink) {
+    guard target > next else { return }
+    latestTime = max(latestTime, time)
+    sink.miss(UInt64(target - next), offset: UInt64(next - origin), time: latestTime, reason: .notCaptured)
+    advance(Int(target - next))
+    deliverWaiting(to: sink)
+  }
+
+  /// What waits goes out now, with the gaps before it.
+  mutating func release(time: UInt64, to sink: some TCPStreamSink) {
+    if isUnseen { return }
+    if !isSettled { settle(to: sink) }
+    while let first = waiting.first { skip(to: first.position, time, to: sink) }
+  }
+
+  /// Nothing more comes: what waits goes out, and the end that the peer or a FIN told is reached.
+  mutating func finish(time: UInt64, to sink: some TCPStreamSink) {
+    release(time: time, to: sink)
+    skip(to: max(acknowledged, fin ?? acknowledged), time, to: sink)
   }
 }

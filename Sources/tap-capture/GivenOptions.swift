@@ -1,0 +1,35 @@
+// Which options a command line gave: what is only for live captures is refused beside --read, however many there are.
+import ArgumentParser
+
+extension ParsableArguments {
+  /// The first option whose value is not its default, as it is written on the command line; nil if none was given.
+  func firstGivenOption() throws -> String? {
+    GivenOptions.first(in: self, unlike: try Self.parse([]))
+  }
+}
+
+private enum GivenOptions {
+  /// Property wrappers of ArgumentParser describe themselves by their values, and are named `_` and the property.
+  static func first(in options: some ParsableArguments, unlike defaults: some ParsableArguments) -> String? {
+    for (option, standard) in zip(Mirror(reflecting: options).children, Mirror(reflecting: defaults).children) {
+      if let group = wrapped(option.value), let standardGroup = wrapped(standard.value) {
+        if let name = first(in: group, unlike: standardGroup) { return name }
+      } else if String(describing: option.value) != String(describing: standard.value), let label = option.label {
+        return "--" + label.drop { $0 == "_" }.map { $0.isUppercase ? "-\($0.lowercased())" : "\($0)" }.joined()
+      }
+    }
+    return nil
+  }
+
+  private static func wrapped(_ value: Any) -> (any ParsableArguments)? {
+    (value as? any AnyOptionGroup)?.options
+  }
+}
+
+private protocol AnyOptionGroup {
+  var options: any ParsableArguments { get }
+}
+
+extension OptionGroup: AnyOptionGroup {
+  fileprivate var options: any ParsableArguments { wrappedValue }
+}

@@ -1,0 +1,35 @@
+// What reading a capture file may hold in memory, and how long it waits for what is missing: every bound in one place.
+
+enum OfflineLimits {
+  /// Connections that are remembered, ended ones included; beyond it ended ones go first, then the quietest.
+  static let connections = 32_768
+
+  /// Segments of one direction that wait for an earlier one, and their bytes.
+  static let waitingSegments = 1024
+  static let waitingBytes = 4 << 20
+  /// The same over all connections.
+  static let allWaitingBytes = 12 << 20
+  /// What a waiting segment costs beside its bytes.
+  static let segmentOverheadBytes = 96
+
+  /// Bytes that the peer has acknowledged are not sent again. A capture can show an acknowledgement before its data (packets
+  /// of several queues of a network card), but not for long: packets of the connection, and time.
+  static let acknowledgedPatiencePackets: UInt64 = 16
+  static let acknowledgedPatienceNanoseconds: UInt64 = 100_000_000
+  /// Bytes that nobody acknowledged may be sent again, later and later (RFC 6298, section 5.5).
+  static let missingPatienceNanoseconds: UInt64 = 10_000_000_000
+
+  /// The largest window that TCP has (RFC 7323, section 2.3): what lies further away is of another connection.
+  static let windowBytes: Int64 = 1 << 30
+
+  /// IP packets whose fragments are collected, their bytes, and how long after the first one (Linux:
+  /// net.ipv4.ipfrag_time).
+  static let fragmentedPackets = 256
+  static let fragmentBytes = 4 << 20
+  static let fragmentPatienceNanoseconds: UInt64 = 30_000_000_000
+
+  /// Different processes in the comments of a file that are told apart; beyond it they are described again.
+  static let processes = 4096
+  /// The options of one packet in a pcapng file; longer ones are passed over.
+  static let optionBytes = 64 << 10
+}
