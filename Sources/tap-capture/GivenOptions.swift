@@ -2,7 +2,7 @@
 import ArgumentParser
 
 extension ParsableArguments {
-  /// The first option whose value is not its default, as it is written on the command line; nil if none was given.
+  /// The first option whose value is not its default, in words with dashes; nil if none was given.
   func firstGivenOption() throws -> String? {
     GivenOptions.first(in: self, unlike: try Self.parse([]))
   }
@@ -15,7 +15,7 @@ private enum GivenOptions {
       if let group = wrapped(option.value), let standardGroup = wrapped(standard.value) {
         if let name = first(in: group, unlike: standardGroup) { return name }
       } else if String(describing: option.value) != String(describing: standard.value), let label = option.label {
-        return "--" + label.drop { $0 == "_" }.map { $0.isUppercase ? "-\($0.lowercased())" : "\($0)" }.joined()
+        return label.drop { $0 == "_" }.map { $0.isUppercase ? "-\($0.lowercased())" : "\($0)" }.joined()
       }
     }
     return nil

@@ -40,7 +40,8 @@ struct TapCapture: ParsableCommand {
       throw ValidationError("--read runs no command; expected only a filter expression beside it")
     }
     if let option = try live.firstGivenOption() {
-      throw ValidationError("\(option) is for live captures; expected only a filter expression beside --read")
+      throw ValidationError(
+        "the option for \(option) is for live captures; expected only a filter expression beside --read")
     }
   }
 
