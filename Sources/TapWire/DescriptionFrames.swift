@@ -87,9 +87,12 @@ public struct FlowFrame: Equatable, Sendable {
   public var role: Role
   /// Whether the connection was open before the capture, so that its first bytes may be missing without a gap.
   public var isPreexisting: Bool
+  /// The process at the other end of a unix socket, as SO_PEERCRED tells it, if known.
+  public var peerPID: UInt64?
 
   public init(
-    id: UInt64, process: UInt64?, transport: String, local: Address, remote: Address, role: Role, isPreexisting: Bool
+    id: UInt64, process: UInt64?, transport: String, local: Address, remote: Address, role: Role, isPreexisting: Bool,
+    peerPID: UInt64? = nil
   ) {
     self.id = id
     self.process = process
@@ -98,6 +101,7 @@ public struct FlowFrame: Equatable, Sendable {
     self.remote = remote
     self.role = role
     self.isPreexisting = isPreexisting
+    self.peerPID = peerPID
   }
 
   public init(_ frame: Frame) throws(WireError) {
@@ -117,6 +121,7 @@ public struct FlowFrame: Equatable, Sendable {
       case "remote": remote = try fields.readAddress()
       case "role": role = Role(rawValue: try fields.readText()) ?? .unknown
       case "preexisting": isPreexisting = try fields.readBool()
+      case "peer_pid": peerPID = try fields.readUnsigned()
       default: _ = try fields.readItem()
       }
     }
@@ -126,7 +131,7 @@ public struct FlowFrame: Equatable, Sendable {
     output.appendFrame(.flow, fields: 3) { output in
       output.appendUnsigned(id)
       if let process { output.appendUnsigned(process) } else { output.appendNull() }
-      output.appendMapHead(isPreexisting ? 5 : 4)
+      output.appendMapHead(4 + (isPreexisting ? 1 : 0) + (peerPID == nil ? 0 : 1))
       output.appendText("transport" as StaticString)
       output.appendText(transport)
       output.appendText("local" as StaticString)
@@ -138,6 +143,10 @@ public struct FlowFrame: Equatable, Sendable {
       if isPreexisting {
         output.appendText("preexisting" as StaticString)
         output.appendBool(true)
+      }
+      if let peerPID {
+        output.appendText("peer_pid" as StaticString)
+        output.appendUnsigned(peerPID)
       }
     }
   }

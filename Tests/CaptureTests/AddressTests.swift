@@ -14,4 +14,11 @@ import Testing
   func addresses(bytes: [UInt8], isIPv6: Bool, text: String) {
     bytes.withUnsafeBytes { #expect(Address(bytes: $0, isIPv6: isIPv6, port: 80) == .ip(text, port: 80)) }
   }
+
+  @Test(arguments: [("", ""), ("/run/x\0", "/run/x"), ("/run/x", "/run/x"), ("\0a\0b", "\0a\0b"), ("\0", "\0")])
+  func unixNames(held: String, name: String) {
+    Array(held.utf8).withUnsafeBytes { bytes in
+      #expect(Address(unixName: bytes.prefix(bytes.count)) == .unix(Array(name.utf8)))
+    }
+  }
 }

@@ -50,18 +50,6 @@ import Testing
     #expect(inode(inLink: .init("/tmp/pipe:[1]"), prefix: "pipe") == nil)
   }
 
-  @Test func listeners() {
-    let table = """
-        sl  local_address rem_address   st tx_queue rx_queue
-         0: 0100007F:18EB 00000000:0000 0A 00000000:00000000
-         1: 0100007F:9C40 0100007F:18EB 01 00000000:00000000
-      """
-    #expect(Listeners.listeningPorts(parsing: Array(table.utf8)) == [6379])
-    let six = " 0: 00000000000000000000000000000000:0050 00000000000000000000000000000000:0000 0A 0"
-    #expect(Listeners.listeningPorts(parsing: Array(six.utf8)) == [80])
-    #expect(Listeners.listeningPorts(parsing: []) == [])
-  }
-
   @Test func controlGroups() {
     #expect(cgroupPath(parsing: .init("0::/user.slice\n")) == .init("/user.slice"))
     #expect(cgroupPath(parsing: .init("12:cpu:/x\n1:name=systemd:/init\n0::/\n")) == .init("/"))

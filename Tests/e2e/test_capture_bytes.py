@@ -376,7 +376,8 @@ def test_only_one_side(capture, connection, direction, kept):
     after.client.sendall(b"y")
     assert after.server.recv(1) == b"y"
     running.stop()
-    assert [flow.role for flow in Recording(running.output).flows.values()] == [kept]
+    # One that is idle was open before and is told all the same.
+    assert [flow.role for flow in Recording(running.output).flows.values()] == [kept, kept]
 
 
 def test_a_socket_that_is_connected_anew_is_another_flow(capture, connection):
@@ -465,3 +466,24 @@ def test_a_completion_inside_another_sockets_read_is_not_taken_for_its_data(capt
     total = sum(map(len, words))
     assert by_ring.runs[RECEIVED] == [Missing(total, "io_uring")]
     assert by_read.bytes(RECEIVED) == b"".join(words)
+
+
+@pytest.mark.parametrize("family", [socket.AF_INET, socket.AF_INET6], ids=["IPv4", "IPv4-mapped"])
+def test_roles_where_the_listener_has_gone(capture, family):
+    """Accepted before the capture from a listener that was closed before it, too; and nothing moves."""
+    with socket.socket(family) as listener:
+        listener.bind(("127.0.0.1" if family == socket.AF_INET else "::", 0))
+        listener.listen(5)
+        port = listener.getsockname()[1]
+        client = socket.create_connection(("127.0.0.1", port))
+        server, _ = listener.accept()
+    running = capture(["--port", port])
+    running.stop()
+    with client, server:
+        recording = Recording(running.output)
+        at_client = recording.flow(client.getsockname()[1], port)
+        at_server = recording.flow(port, client.getsockname()[1])
+    assert (at_client.role, at_server.role) == ("client", "server")
+    assert at_client.local == at_server.remote and at_client.remote == at_server.local == ("127.0.0.1", port)
+    assert at_client.preexisting and at_server.preexisting
+    assert recording.process_of(at_client)["pid"] == recording.process_of(at_server)["pid"] == os.getpid()

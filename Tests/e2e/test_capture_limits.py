@@ -7,31 +7,17 @@ import signal
 import socket
 import stat
 import subprocess
-import threading
 import time
 
 import pytest
 
 from harness import kernel
 from harness.pipeline import Capture, tool
+from harness.stalled import Stalled, agrees, transfer
 from harness.streams import Missing, Recording
 from harness.tapwire import RECEIVED, SENT
 
 CAPTURE = tool("tap-capture")
-
-
-def transfer(pair, total, generator):
-    """Sends from one end to the other and returns the bytes."""
-    client, server = pair
-    data = generator.randbytes(total)
-    sender = threading.Thread(target=client.sendall, args=[data])
-    sender.start()
-    received = bytearray()
-    while len(received) < total:
-        received += server.recv(1 << 18)
-    sender.join()
-    assert received == data
-    return data
 
 
 @pytest.fixture
@@ -41,41 +27,6 @@ def pair():
         server, _ = listener.accept()
         with client, server:
             yield client, server
-
-
-def agrees(runs, data):
-    """Every captured byte is right and stands at its place; what is missing is a gap."""
-    position = 0
-    for run in runs:
-        if not isinstance(run, Missing):
-            assert run == data[position : position + len(run)]
-        position += run.length if isinstance(run, Missing) else len(run)
-    return position == len(data)
-
-
-class Stalled:
-    """A capture whose reader begins to read only when told."""
-
-    def __init__(self, directory, options):
-        self.path = os.path.join(directory, "late.tap")
-        self.errors = os.path.join(directory, "stderr")
-        self.process = subprocess.Popen(
-            [CAPTURE, *map(str, options)], stdout=subprocess.PIPE, stderr=open(self.errors, "wb")
-        )
-        deadline = time.monotonic() + 20
-        while "ready" not in open(self.errors).read():
-            assert time.monotonic() < deadline and self.process.poll() is None, open(self.errors).read()
-            time.sleep(0.01)
-
-    def read(self):
-        """Lets the reader go on; returns the recording."""
-        with open(self.path, "wb") as file:
-            # The descriptor is handed over, so that this process is no stage of the pipeline.
-            reader = subprocess.Popen(["cat"], stdin=self.process.stdout, stdout=file)
-        self.process.stdout.close()
-        self.process.send_signal(signal.SIGINT)
-        assert self.process.wait(60) == 0 and reader.wait(60) == 0
-        return Recording(self.path)
 
 
 @pytest.mark.live

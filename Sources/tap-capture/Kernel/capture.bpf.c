@@ -2,7 +2,7 @@
 //
 // One engine sees the bytes move; everything else is common. The fentry engine takes its place beside the tracepoint
 // engine: it finds the bytes another way and ends in record_transfer as well.
-#include "connections.h"
+#include "census.h"
 #include "engine_tracepoint.h"
 #include "process_life.h"
 

@@ -18,6 +18,12 @@ static __always_inline void open_flow(struct sock *sk, __u8 role) {
   flow->about.flow_id = new_flow_id();
 }
 
+static __always_inline void note_listener(struct sock *sk) {
+  struct tap_listener_key listener = listener_key(sk);
+  __u8 present = 1;
+  bpf_map_update_elem(&listeners, &listener, &present, BPF_ANY);
+}
+
 SEC("tp_btf/inet_sock_set_state")
 int BPF_PROG(socket_changed_state, struct sock *sk, int old_state, int new_state) {
   if (!is_tcp(sk))
@@ -28,12 +34,7 @@ int BPF_PROG(socket_changed_state, struct sock *sk, int old_state, int new_state
     // The socket of an accepted connection begins as a copy of the listening one.
     open_flow(sk, TAP_ROLE_SERVER);
   } else if (new_state == TCP_LISTEN) {
-    struct tap_listener_key listener = {
-        .network_namespace = sk->__sk_common.skc_net.net->ns.inum,
-        .port = sk->__sk_common.skc_num,
-    };
-    __u8 present = 1;
-    bpf_map_update_elem(&listeners, &listener, &present, BPF_ANY);
+    note_listener(sk);
   } else if (new_state == TCP_ESTABLISHED) {
     // No byte of the stream has been received yet.
     struct flow *flow = bpf_sk_storage_get(&flows, sk, 0, 0);
@@ -72,11 +73,9 @@ int report_open_flows(struct bpf_iter__bpf_sk_storage_map *context) {
   struct flow *flow = context->value;
   if (flow && flow->is_dismissed)
     count_dismissed(flow);
-  if (!flow || !flow->is_wanted || flow->is_ended)
+  struct sock *sk = context->sk;
+  if (!flow || !sk || !flow->is_wanted || flow->is_ended || (is_unix_stream(sk) && is_unix_closed(sk)))
     return 0;
-  struct tap_flow_record record = flow->about;
-  record.kind = TAP_RECORD_CLOSE;
-  record.time_ns = bpf_ktime_get_ns();
-  bpf_seq_write(context->meta->seq, &record, sizeof(record));
+  bpf_seq_write(context->meta->seq, &flow->about, sizeof(flow->about));
   return 0;
 }

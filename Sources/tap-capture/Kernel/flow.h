@@ -3,6 +3,7 @@
 #pragma once
 
 #include "process_filters.h"
+#include "unix_socket.h"
 #include "wakeup.h"
 #include <bpf/bpf_endian.h>
 
@@ -46,20 +47,42 @@ static __always_inline bool is_tcp(const struct sock *sk) {
   return (family == AF_INET || family == AF_INET6) && (protocol == IPPROTO_TCP || protocol == IPPROTO_MPTCP);
 }
 
+static __always_inline bool is_stream(const struct sock *sk) { return is_tcp(sk) || is_unix_stream(sk); }
+
 static __always_inline __u64 new_flow_id(void) { return __sync_fetch_and_add(&state.last_flow_id, 1) + 1; }
 
-// The flow of a socket whose opening was not seen. Its role is a guess: who listens on the local port is the server.
+static __always_inline struct tap_listener_key listener_key(struct sock *sk) {
+  return (struct tap_listener_key){
+      .network_namespace = sk->__sk_common.skc_net.net->ns.inum,
+      .port = sk->__sk_common.skc_num,
+  };
+}
+
+// The role in a connection whose opening was not seen. An accepted socket begins as a copy of the listening one and keeps
+// the length of its queue, also when the listener is gone; it is 0 only where somebody called listen(fd, 0). There, and
+// for MPTCP, it is a guess: who listens on the local port is the server.
+static __always_inline __u8 role_in_joined(struct sock *sk) {
+  if (sk->sk_max_ack_backlog)
+    return TAP_ROLE_SERVER;
+  struct tap_listener_key listener = listener_key(sk);
+  return bpf_map_lookup_elem(&listeners, &listener) ? TAP_ROLE_SERVER : TAP_ROLE_CLIENT;
+}
+
+// The flow of a socket of which nothing is known yet: a TCP connection that was open before the capture, or any unix
+// socket, because no hook sees those open. Of these the census at the start finds the older ones.
 static __noinline struct flow *join_flow(struct sock *sk) {
   struct flow *flow = bpf_sk_storage_get(&flows, sk, 0, BPF_SK_STORAGE_GET_F_CREATE);
   if (!flow)
     return 0;
-  struct tap_listener_key listener = {
-      .network_namespace = sk->__sk_common.skc_net.net->ns.inum,
-      .port = sk->__sk_common.skc_num,
-  };
-  flow->about.role = bpf_map_lookup_elem(&listeners, &listener) ? TAP_ROLE_SERVER : TAP_ROLE_CLIENT;
-  flow->about.is_joined = true;
-  flow->about.flow_id = new_flow_id();
+  if (is_tcp(sk)) {
+    flow->about.role = role_in_joined(sk);
+    flow->about.is_joined = true;
+  } else {
+    flow->about.role = unix_role(sk);
+    flow->about.is_joined = !state.is_census_done;
+  }
+  // Two threads may come here at once; the storage and its id are one.
+  __sync_val_compare_and_swap(&flow->about.flow_id, 0, new_flow_id());
   return flow;
 }
 
@@ -77,9 +100,11 @@ static __always_inline bool port_is_wanted(__u16 port) {
 
 static __always_inline bool is_loopback_address(__u32 address) { return bpf_ntohl(address) >> 24 == 127; }
 
-// Whether the bytes stay on this machine: 127.0.0.0/8 (RFC 1122, 3.2.1.3), ::1 (RFC 4291, 2.5.3), or an address that
+// Whether the bytes stay on this machine: a unix socket, 127.0.0.0/8 (RFC 1122, 3.2.1.3), ::1 (RFC 4291, 2.5.3), or an address that
 // talks to itself.
 static __noinline bool is_on_loopback(struct sock *sk) {
+  if (sk->__sk_common.skc_family == AF_UNIX)
+    return true;
   if (sk->__sk_common.skc_family != AF_INET6)
     return is_loopback_address(sk->__sk_common.skc_daddr) || sk->__sk_common.skc_daddr == sk->__sk_common.skc_rcv_saddr;
   __u32 remote[4] = {}, local[4] = {};
@@ -132,22 +157,29 @@ static __always_inline bool flow_process_is_wanted(struct flow *flow, struct tas
   return flow_tree_is_wanted(flow, task->tgid) && traits_are_wanted(task);
 }
 
-// The flow is of interest from now on: `task` has moved bytes over it.
+static __always_inline void describe_ip_ends(struct sock *sk, struct tap_flow_record *about) {
+  about->local.port = sk->__sk_common.skc_num;
+  about->remote.port = __builtin_bswap16(sk->__sk_common.skc_dport);
+  if (sk->__sk_common.skc_family == AF_INET6) {
+    about->family = TAP_FAMILY_IPV6;
+    bpf_core_read(about->local.bytes, 16, &sk->__sk_common.skc_v6_rcv_saddr);
+    bpf_core_read(about->remote.bytes, 16, &sk->__sk_common.skc_v6_daddr);
+  } else {
+    bpf_core_read(about->local.bytes, 4, &sk->__sk_common.skc_rcv_saddr);
+    bpf_core_read(about->remote.bytes, 4, &sk->__sk_common.skc_daddr);
+  }
+}
+
+// The flow is of interest from now on: `task` holds it.
 static __noinline int want_flow(struct sock *sk, struct flow *flow, struct task_struct *task) {
   struct tap_flow_record *about = &flow->about;
   about->process = process_key(task);
   about->uid = task->cred->euid.val;
   bpf_core_read(about->comm, TAP_COMM_BYTES, &task->group_leader->comm);
-  about->local_port = sk->__sk_common.skc_num;
-  about->remote_port = __builtin_bswap16(sk->__sk_common.skc_dport);
-  if (sk->__sk_common.skc_family == AF_INET6) {
-    about->is_ipv6 = true;
-    bpf_core_read(about->local_address, 16, &sk->__sk_common.skc_v6_rcv_saddr);
-    bpf_core_read(about->remote_address, 16, &sk->__sk_common.skc_v6_daddr);
-  } else {
-    bpf_core_read(about->local_address, 4, &sk->__sk_common.skc_rcv_saddr);
-    bpf_core_read(about->remote_address, 4, &sk->__sk_common.skc_daddr);
-  }
+  if (is_unix_stream(sk))
+    describe_unix_ends(sk, about);
+  else
+    describe_ip_ends(sk, about);
   flow->is_wanted = true;
   return 0;
 }
@@ -170,6 +202,20 @@ static __noinline int describe_flow(struct flow *flow, __u64 time_ns) {
 static __always_inline void count_dismissed(struct flow *flow) {
   __u64 bytes = __sync_lock_test_and_set(&flow->dismissed_bytes, 0);
   __sync_fetch_and_add(&state.dismissed.bytes, bytes);
+}
+
+// More has moved over a dismissed flow. Usually its end adds it up; of a unix socket no end is seen.
+static __always_inline void note_dismissed(struct flow *flow, __u64 bytes) {
+  __u64 *sum = flow->about.family == TAP_FAMILY_UNIX ? &state.dismissed.bytes : &flow->dismissed_bytes;
+  __sync_fetch_and_add(sum, bytes);
+}
+
+// No hook sees the end of a unix socket, and nothing of it is left then: its totals are kept beside it as soon as some of
+// its bytes were lost. What is in there may be older than the flow; the reader takes only what it does not know.
+static __noinline int keep_unix_loss(struct flow *flow) {
+  if (bpf_map_update_elem(&unix_losses, &flow->about.flow_id, &flow->about, BPF_ANY))
+    __sync_fetch_and_add(&state.losses.forgotten_ends, 1);
+  return 0;
 }
 
 // Tells the reader of the flow's end. The totals in it reveal what was lost at the end.

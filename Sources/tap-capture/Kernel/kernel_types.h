@@ -6,8 +6,10 @@
 #include <linux/types.h>
 #include <stdbool.h>
 
+#define AF_UNIX 1
 #define AF_INET 2
 #define AF_INET6 10
+#define SOCK_STREAM 1
 #define IPPROTO_TCP 6
 #define IPPROTO_MPTCP 262
 
@@ -39,21 +41,53 @@ struct sock_common {
   __be16 skc_dport;
   __u16 skc_num;
   unsigned short skc_family;
+  volatile unsigned char skc_state;
   possible_net_t skc_net;
   struct in6_addr skc_v6_daddr;
   struct in6_addr skc_v6_rcv_saddr;
 };
 
 struct file;
+struct sock;
 struct socket {
   struct file *file;
+  struct sock *sk;
+};
+struct upid {
+  int nr;
+};
+struct pid {
+  struct upid numbers[1];
 };
 struct sock {
   struct sock_common __sk_common;
+  __u16 sk_type;
   __u16 sk_protocol;
   __u8 sk_shutdown;
+  __u32 sk_max_ack_backlog;
   struct socket *sk_socket;
+  struct pid *sk_peer_pid;
   void *sk_user_data;
+};
+typedef struct {
+  int counter;
+} atomic_t;
+typedef struct refcount_struct {
+  atomic_t refs;
+} refcount_t;
+struct sockaddr_un {
+  unsigned short sun_family;
+  char sun_path[108];
+};
+struct unix_address {
+  refcount_t refcnt;
+  int len;
+  struct sockaddr_un name[1];
+};
+struct unix_sock {
+  struct sock sk;
+  struct unix_address *addr;
+  struct sock *peer;
 };
 struct inet_connection_sock {
   const void *icsk_ulp_ops;
@@ -65,9 +99,6 @@ struct tcp_sock {
   __u32 urg_seq;
 };
 
-typedef struct {
-  int counter;
-} atomic_t;
 typedef struct {
   __u32 val;
 } kuid_t;
@@ -156,6 +187,12 @@ struct pt_regs {
 struct seq_file;
 struct bpf_iter_meta {
   struct seq_file *seq;
+};
+struct bpf_iter__task_file {
+  struct bpf_iter_meta *meta;
+  struct task_struct *task;
+  __u32 fd;
+  struct file *file;
 };
 struct bpf_iter__bpf_sk_storage_map {
   struct bpf_iter_meta *meta;

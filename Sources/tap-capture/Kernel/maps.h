@@ -41,7 +41,7 @@ struct {
   __type(value, __u32);
 } cgroups SEC(".maps");
 
-// Where somebody listens, or did. Only the roles of connections that were open before capture depend on it.
+// Where somebody listens, or did. Only the roles of some connections that were open before capture depend on it.
 struct {
   __uint(type, BPF_MAP_TYPE_LRU_HASH);
   __uint(max_entries, 16384);
@@ -57,3 +57,12 @@ struct {
   __type(key, __u64);
   __type(value, struct tap_flow_record);
 } unreported_ends SEC(".maps");
+
+// Unix flows of which the ring had no room for something.
+struct {
+  __uint(type, BPF_MAP_TYPE_HASH);
+  __uint(map_flags, BPF_F_NO_PREALLOC);
+  __uint(max_entries, 65536);
+  __type(key, __u64);
+  __type(value, struct tap_flow_record);
+} unix_losses SEC(".maps");

@@ -38,7 +38,7 @@ static __always_inline bool begin_transfer(struct transfer_steps *steps, struct 
                                            int message_flags) {
   // An error or the end of the stream; and what is peeked at, or comes from the error queue, does not leave the stream.
   // Urgent data is outside of the stream.
-  if (result <= 0 || message_flags & (MSG_PEEK | MSG_ERRQUEUE | MSG_OOB) || !is_tcp(sk))
+  if (result <= 0 || message_flags & (MSG_PEEK | MSG_ERRQUEUE | MSG_OOB) || !is_stream(sk))
     return false;
   __u32 length = result;
   struct flow *flow = flow_of(sk);
@@ -47,7 +47,7 @@ static __always_inline bool begin_transfer(struct transfer_steps *steps, struct 
     return false;
   }
   if (flow->is_dismissed) {
-    __sync_fetch_and_add(&flow->dismissed_bytes, (__u64)length);
+    note_dismissed(flow, length);
     return false;
   }
   if (!flow_is_wanted(sk, flow))

@@ -43,6 +43,8 @@ static __always_inline void count_loss(struct transfer *transfer, struct flow *f
   __sync_fetch_and_add(&flow->lost[transfer->direction & 1], (__u64)length);
   __sync_fetch_and_add(&state.losses.transfer_records, 1);
   __sync_fetch_and_add(&state.losses.transfer_bytes, (__u64)length);
+  if (flow->about.family == TAP_FAMILY_UNIX)
+    keep_unix_loss(flow);
   transfer->offset += length;
   transfer->remaining -= length;
 }

@@ -16,6 +16,7 @@ struct CaptureSession: ~Copyable {
   private var unreportedEnds: [tap_flow_record] = []
   private var unreportedEndsPosition: UInt64 = 0
   private var unreportedEndsCount: UInt64 = 0
+  private var unixFlowEnds = UnixFlowEnds()
 
   /// Why the capture stops.
   private enum Stop: Equatable {
@@ -49,15 +50,13 @@ struct CaptureSession: ~Copyable {
 
     program.excluded.insert(getpid())
     if let pid = command?.pid { program.traced.insert(pid) }
-    for listener in Listeners.find() {
-      program.addListener(port: listener.port, networkNamespace: listener.networkNamespace)
-    }
     try program.choose(filters.cgroups)
     try program.attach()
     // After attaching: what happens meanwhile is in the ring, and is applied on top of what /proc shows.
     recorder.processes.scan()
     try CaptureSession.trace(Set(filters.processes), in: program.traced)
     recorder.leaveOut(recorder.pipeline.findStages())
+    try program.takeCensus()
     try CaptureSession.dropPrivileges(hasCommand: !options.command.isEmpty)
 
     self.options = options
@@ -160,6 +159,7 @@ struct CaptureSession: ~Copyable {
       if let status = command?.endedStatus() { return .commandEnded(status) }
       let now = clockNanoseconds(CLOCK_MONOTONIC)
       if now >= deadline { return .requested }
+      lookForEndsOfUnixFlows(at: now)
       if let due = secondLook, now >= due {
         secondLook = nil
         recorder.leaveOut(recorder.pipeline.findStages())
@@ -176,6 +176,7 @@ struct CaptureSession: ~Copyable {
       for end in unreportedEnds { recorder.end(end) }
       unreportedEnds.removeAll()
     }
+    unixFlowEnds.settle(&recorder, readTo: ring.position)
     return isDrained
   }
 
@@ -189,6 +190,14 @@ struct CaptureSession: ~Copyable {
     unreportedEndsPosition = ring.endPosition
   }
 
+  private mutating func lookForEndsOfUnixFlows(at now: UInt64, isLast: Bool = false) {
+    do throws(CaptureFailure) {
+      try unixFlowEnds.look(at: now, known: recorder.unixFlows, in: program, ring, isLast: isLast)
+    } catch {
+      recorder.notice(.warning, "\(error.message): the ends of flows over unix sockets are not known")
+    }
+  }
+
   // MARK: After
 
   /// Brings the stream to its end: no byte that moved while the capture ran is left out of the books.
@@ -196,11 +205,16 @@ struct CaptureSession: ~Copyable {
     recorder.beginFinishing()
     program.stopTransfers()
     drainAll()
+    lookForEndsOfUnixFlows(at: clockNanoseconds(CLOCK_MONOTONIC), isLast: true)
     do throws(CaptureFailure) {
       let open = try program.openFlows()
       program.stop()
       drainAll()
-      for flow in open { recorder.endIfOpen(flow) }
+      let now = clockNanoseconds(CLOCK_MONOTONIC)
+      for var flow in open {
+        flow.time_ns = now
+        recorder.endIfOpen(flow)
+      }
     } catch {
       recorder.notice(.warning, "\(error.message): what was lost at the end of open flows is not known")
     }
@@ -219,7 +233,7 @@ struct CaptureSession: ~Copyable {
     // A program that is writing a record right now takes microseconds; it cannot be waited for otherwise.
     repeat {
       if drainSome(), ring.position < end { usleep(100) }
-    } while recorder.output.failure == nil && (ring.position < end || !unreportedEnds.isEmpty)
+    } while recorder.output.failure == nil && (ring.position < end || !unreportedEnds.isEmpty || !unixFlowEnds.isEmpty)
   }
 
   private func survivingDescendants() -> [String] {

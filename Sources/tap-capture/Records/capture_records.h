@@ -9,6 +9,8 @@
 #define TAP_COMMAND_LINE_BYTES 4096
 #define TAP_PATH_BYTES 4096
 #define TAP_COMM_BYTES 16
+// sun_path of unix(7)
+#define TAP_UNIX_NAME_BYTES 108
 
 enum tap_record_kind {
   TAP_RECORD_FLOW = 1,
@@ -29,6 +31,12 @@ enum tap_role {
   TAP_ROLE_UNKNOWN = 0,
   TAP_ROLE_CLIENT = 1,
   TAP_ROLE_SERVER = 2,
+};
+
+enum tap_family {
+  TAP_FAMILY_IPV4 = 0,
+  TAP_FAMILY_IPV6 = 1,
+  TAP_FAMILY_UNIX = 2,
 };
 
 // Why bytes that moved were not recorded. What the ring had no room for has no record of its own; it is known
@@ -76,6 +84,13 @@ struct tap_transfer_record {
   __u8 reserved[6];
 };
 
+// One end of a connection: an IP address in its first 4 or 16 bytes with its port, or the name of a unix socket.
+struct tap_address {
+  __u8 bytes[TAP_UNIX_NAME_BYTES];
+  __u16 port;
+  __u16 name_length;  // of a unix socket's name; 0 where it has none
+};
+
 // A connection: at its first event, at its end, and at the end of the capture. Each one tells everything, so
 // that a flow whose other records were lost can still be described.
 struct tap_flow_record {
@@ -87,11 +102,10 @@ struct tap_flow_record {
   __u64 unwanted[2];  // bytes that had moved before the flow was of interest, by direction
   __u64 moved[2];     // bytes moved so far
   __u64 unseen_at_end;  // of these, received at the end where no engine looks
-  __u8 local_address[16];  // IPv4: the first four bytes
-  __u8 remote_address[16];
-  __u16 local_port;
-  __u16 remote_port;
-  __u8 is_ipv6;
+  struct tap_address local;
+  struct tap_address remote;
+  __u32 peer_pid;  // of a unix socket's other end, as SO_PEERCRED tells it; 0: not known
+  __u8 family;
   __u8 role;
   __u8 is_joined;  // it was open before capture
   __u8 is_dismissed;  // the connection goes on; its first bytes are of a protocol that is not asked for
@@ -138,7 +152,7 @@ struct tap_loss_counters {
   __u64 transfer_records;  // data and gap records
   __u64 transfer_bytes;
   __u64 close_records;     // kept in the map of unreported ends
-  __u64 forgotten_ends;    // not even kept there
+  __u64 forgotten_ends;    // not even kept there, or losses of unix flows that were not kept
   __u64 process_records;   // fork, exec, exit
   __u64 untracked_bytes;   // moved on sockets for which no storage could be had
 };
@@ -191,4 +205,7 @@ struct tap_shared_state {
   __u32 process_generation;
   // Set when transfers are about to be seen no more: from then on what is received unseen is not the capture's.
   __u32 is_stopping;
+  // Set when every connection that was open before the capture is known: one that is not is a new one.
+  __u32 is_census_done;
+  __u32 reserved;
 };

@@ -79,7 +79,7 @@ enum ProcessText {
 }
 
 extension FlowFrame {
-  /// `,"client":…,"server":…`; where the role is not known also `"local"` and `"remote"`.
+  /// `,"client":…,"server":…`; where the role is not known also `"local"` and `"remote"`; `"peer_pid"` where it is known.
   func jsonText() -> ByteBuffer {
     var text = ByteBuffer(capacityBytes: 128)
     switch role {
@@ -91,6 +91,7 @@ extension FlowFrame {
       text.append(",\"remote\":")
       text.appendAddress(remote)
     }
+    if let peerPID { text.append(",\"peer_pid\":\(peerPID)") }
     text.shrink(toCapacityBytes: text.count)
     return text
   }

@@ -22,6 +22,8 @@ class Flow:
     role: str
     preexisting: bool
     process: int
+    transport: str = "tcp"
+    peer_pid: int = None
     # Per direction: runs of bytes and of missing bytes, in order.
     runs: dict = field(default_factory=lambda: {SENT: [], RECEIVED: []})
     length: dict = field(default_factory=lambda: {SENT: 0, RECEIVED: 0})
@@ -59,6 +61,11 @@ class Flow:
         return b"".join(bytes(run) for run in self.runs[direction])
 
 
+def address(told):
+    """(host, port) of TCP, (path, None) of a unix socket."""
+    return tuple(told) if isinstance(told, list) else (told, None)
+
+
 class Recording:
     """What a recording of one capture says."""
 
@@ -71,8 +78,8 @@ class Recording:
                 id, process, about = fields
                 if id not in self.flows:
                     self.flows[id] = Flow(
-                        id, tuple(about["local"]), tuple(about["remote"]), about["role"],
-                        about.get("preexisting", False), process,
+                        id, address(about["local"]), address(about["remote"]), about["role"],
+                        about.get("preexisting", False), process, about["transport"], about.get("peer_pid"),
                     )  # fmt: skip
             elif kind == DATA:
                 flow, direction, _, offset, data, *process = fields

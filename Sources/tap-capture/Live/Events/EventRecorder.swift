@@ -25,6 +25,8 @@ struct EventRecorder: ~Copyable {
   /// The time of the latest event, for what is said beside events.
   private(set) var latestTime: UInt64 = 0
   private var flows = FlowTable<UnsafeMutablePointer<OpenFlow>>()
+  /// The ids of those over unix sockets.
+  private(set) var unixFlows: Set<UInt64> = []
   private var users = UserNames()
   private var lastProcessID: UInt64 = 0
   private var endedAtLast: Set<UInt64>?
@@ -173,6 +175,7 @@ struct EventRecorder: ~Copyable {
     let flow = UnsafeMutablePointer<OpenFlow>.allocate(capacity: 1)
     flow.initialize(to: OpenFlow(key: record.process, epoch: processes.epoch, keyFrame: 0, process: 0))
     flows[record.flow_id] = flow
+    if record.isUnix { unixFlows.insert(record.flow_id) }
     if isOwnPipeline(&process) {
       flow.pointee.isOwn = true
       return
@@ -235,10 +238,7 @@ struct EventRecorder: ~Copyable {
     if !flows.contains(record.flow_id) { open(record) }
     guard let flow = flows[record.flow_id] else { return }
     latestTime = max(latestTime, record.time_ns)
-    defer {
-      flows[record.flow_id] = nil
-      flow.deallocate()
-    }
+    defer { forget(record.flow_id, flow) }
     guard !flow.pointee.isOwn else { return }
     settle(record, flow, .sent, moved: record.moved.0, .ringFull)
     // What was received unseen comes behind everything that the kernel program saw.
@@ -246,6 +246,22 @@ struct EventRecorder: ~Copyable {
     settle(record, flow, .received, moved: record.moved.1, .notCaptured)
     CloseFrame(flow: record.flow_id, time: record.time_ns, reason: reason).append(to: &output.buffer)
     output.endRecord()
+  }
+
+  /// Ends a unix flow that is not there any more, and that has lost nothing.
+  mutating func endUnlisted(_ id: UInt64, at time: UInt64) {
+    guard let flow = flows[id] else { return }
+    defer { forget(id, flow) }
+    guard !flow.pointee.isOwn else { return }
+    latestTime = max(latestTime, time)
+    CloseFrame(flow: id, time: time, reason: "closed").append(to: &output.buffer)
+    output.endRecord()
+  }
+
+  private mutating func forget(_ id: UInt64, _ flow: UnsafeMutablePointer<OpenFlow>) {
+    unixFlows.remove(id)
+    flows[id] = nil
+    flow.deallocate()
   }
 
   /// A gap up to `moved`, if that much is not in the books yet.

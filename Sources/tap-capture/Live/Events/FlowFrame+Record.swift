@@ -12,18 +12,34 @@ extension FlowFrame {
       default: .unknown
       }
     self.init(
-      id: record.flow_id, process: process, transport: "tcp",
-      local: withUnsafeBytes(of: record.local_address) {
-        Address(bytes: $0, isIPv6: record.is_ipv6 != 0, port: record.local_port)
-      },
-      remote: withUnsafeBytes(of: record.remote_address) {
-        Address(bytes: $0, isIPv6: record.is_ipv6 != 0, port: record.remote_port)
-      },
-      role: role, isPreexisting: record.is_joined != 0)
+      id: record.flow_id, process: process, transport: record.isUnix ? "unix" : "tcp",
+      local: Address(record.local, family: record.family), remote: Address(record.remote, family: record.family),
+      role: role, isPreexisting: record.is_joined != 0,
+      peerPID: record.peer_pid == 0 ? nil : UInt64(record.peer_pid))
   }
 }
 
+extension tap_flow_record {
+  var isUnix: Bool { family == UInt8(TAP_FAMILY_UNIX.rawValue) }
+}
+
 extension Address {
+  init(_ address: tap_address, family: UInt8) {
+    self = withUnsafeBytes(of: address.bytes) { bytes in
+      switch tap_family(UInt32(family)) {
+      case TAP_FAMILY_UNIX: Address(unixName: bytes.prefix(Int(address.name_length)))
+      case TAP_FAMILY_IPV6:
+        Address(bytes: UnsafeRawBufferPointer(rebasing: bytes[..<16]), isIPv6: true, port: address.port)
+      default: Address(bytes: UnsafeRawBufferPointer(rebasing: bytes[..<4]), isIPv6: false, port: address.port)
+      }
+    }
+  }
+
+  /// A path ends at its NUL; an abstract name begins with one, and all of it counts (unix(7)).
+  init(unixName name: Slice<UnsafeRawBufferPointer>) {
+    self = .unix(name.first == 0 ? Array(name) : Array(name.prefix { $0 != 0 }))
+  }
+
   /// An address as a socket holds it. An IPv6 socket that talks IPv4 holds `::ffff:a.b.c.d` (RFC 4291, 2.5.5.2); it is
   /// told as IPv4, so that both ends of a connection name it alike.
   init(bytes: UnsafeRawBufferPointer, isIPv6: Bool, port: UInt16) {

@@ -11,18 +11,19 @@ struct KernelProgram: ~Copyable {
   private var transferLinks: [OpaquePointer] = []
   private var otherLinks: [OpaquePointer] = []
   private var openFlowsLink: OpaquePointer?
+  private var unixFlowsLink: OpaquePointer?
 
   /// The descriptors of the maps, which are the object's.
   private struct Maps {
-    let ring, traced, excluded, cgroups, listeners, unreportedEnds, flows: Int32
+    let ring, traced, excluded, cgroups, unreportedEnds, unixLosses, flows: Int32
 
     init(of object: OpaquePointer) throws(CaptureFailure) {
       ring = try map("ring", of: object)
       traced = try map("traced", of: object)
       excluded = try map("excluded", of: object)
       cgroups = try map("cgroups", of: object)
-      listeners = try map("listeners", of: object)
       unreportedEnds = try map("unreported_ends", of: object)
+      unixLosses = try map("unix_losses", of: object)
       flows = try map("flows", of: object)
     }
   }
@@ -39,6 +40,8 @@ struct KernelProgram: ~Copyable {
     "process_forked", "process_executed", "process_exited", "socket_changed_state", "socket_destroyed",
   ]
   private static let openFlowsProgram = "report_open_flows"
+  private static let unixFlowsProgram = "list_unix_flows"
+  private static let censusPrograms = ["find_listeners", "find_connections"]
 
   /// Loads it into the kernel; nothing runs yet.
   static func load(_ settings: KernelSettings) throws(CaptureFailure) -> KernelProgram {
@@ -69,6 +72,7 @@ struct KernelProgram: ~Copyable {
   deinit {
     for link in transferLinks + otherLinks { bpf_link__destroy(link) }
     bpf_link__destroy(openFlowsLink)
+    bpf_link__destroy(unixFlowsLink)
     munmap(state, KernelProgram.stateBytes)
     bpf_object__close(object)
   }
@@ -118,7 +122,8 @@ struct KernelProgram: ~Copyable {
   mutating func attach() throws(CaptureFailure) {
     for name in KernelProgram.commonPrograms { otherLinks.append(try attach(name)) }
     for name in KernelProgram.tracepointEngine { transferLinks.append(try attach(name)) }
-    openFlowsLink = try attachOpenFlows()
+    openFlowsLink = try attachOverFlows(KernelProgram.openFlowsProgram)
+    unixFlowsLink = try attachOverFlows(KernelProgram.unixFlowsProgram)
   }
 
   private func attach(_ name: String) throws(CaptureFailure) -> OpaquePointer {
@@ -128,10 +133,10 @@ struct KernelProgram: ~Copyable {
     return link
   }
 
-  /// The iterator runs at the end only; it is attached now, while the process still has the right to.
-  private func attachOpenFlows() throws(CaptureFailure) -> OpaquePointer {
-    guard let program = bpf_object__find_program_by_name(object, KernelProgram.openFlowsProgram) else {
-      throw LoadFailure.diagnose(ENOENT, doing: "find '\(KernelProgram.openFlowsProgram)'")
+  /// Iterators over flows run later; they are attached at the start, while the process still has the right to.
+  private func attachOverFlows(_ name: String) throws(CaptureFailure) -> OpaquePointer {
+    guard let program = bpf_object__find_program_by_name(object, name) else {
+      throw LoadFailure.diagnose(ENOENT, doing: "find '\(name)'")
     }
     var info = bpf_iter_link_info()
     info.map.map_fd = UInt32(maps.flows)
@@ -142,8 +147,22 @@ struct KernelProgram: ~Copyable {
       options.link_info_len = UInt32(MemoryLayout<bpf_iter_link_info>.size)
       return bpf_program__attach_iter(program, &options)
     }
-    guard let link else { throw LoadFailure.diagnose(errno, doing: "attach '\(KernelProgram.openFlowsProgram)'") }
+    guard let link else { throw LoadFailure.diagnose(errno, doing: "attach '\(name)'") }
     return link
+  }
+
+  /// Finds the connections that are open already, and puts those that are wanted into the ring with their owners.
+  func takeCensus() throws(CaptureFailure) {
+    for name in KernelProgram.censusPrograms {
+      let link = try attach(name)
+      defer { bpf_link__destroy(link) }
+      let descriptor = bpf_iter_create(bpf_link__fd(link))
+      guard descriptor >= 0 else { throw LoadFailure.diagnose(errno, doing: "list open connections") }
+      defer { close(descriptor) }
+      // What it finds is in the ring; reading to the end makes it walk.
+      _ = readToEnd(descriptor)
+    }
+    state.pointee.is_census_done = 1
   }
 
   /// Stops seeing bytes move, and returns when no program that does is running any more. Ends of flows and processes are
@@ -162,7 +181,9 @@ struct KernelProgram: ~Copyable {
     for link in otherLinks { bpf_link__destroy(link) }
     otherLinks.removeAll()
     bpf_link__destroy(openFlowsLink)
+    bpf_link__destroy(unixFlowsLink)
     openFlowsLink = nil
+    unixFlowsLink = nil
   }
 
   /// What could not be recorded so far.
@@ -186,46 +207,52 @@ struct KernelProgram: ~Copyable {
     }
   }
 
-  /// Says that somebody listens on a port.
-  func addListener(port: UInt16, networkNamespace: UInt32) {
-    var key = tap_listener_key(network_namespace: networkNamespace, port: UInt32(port))
-    var present: UInt8 = 1
-    _ = bpf_map_update_elem(maps.listeners, &key, &present, 0)
-  }
-
   /// Takes the ends of flows that found no room in the ring.
-  func takeUnreportedEnds() -> [tap_flow_record] {
-    var ends: [tap_flow_record] = []
+  func takeUnreportedEnds() -> [tap_flow_record] { takeAll(from: maps.unreportedEnds) }
+
+  /// Takes what is kept of the unix flows that lost something; a flow that goes on losing comes back.
+  func takeUnixLosses() -> [tap_flow_record] { takeAll(from: maps.unixLosses) }
+
+  private func takeAll(from map: Int32) -> [tap_flow_record] {
+    var records: [tap_flow_record] = []
     var key: UInt64 = 0
-    while bpf_map_get_next_key(maps.unreportedEnds, nil, &key) == 0 {
+    while bpf_map_get_next_key(map, nil, &key) == 0 {
       var record = tap_flow_record()
-      guard bpf_map_lookup_and_delete_elem(maps.unreportedEnds, &key, &record) == 0 else { break }
-      ends.append(record)
+      guard bpf_map_lookup_and_delete_elem(map, &key, &record) == 0 else { break }
+      records.append(record)
     }
-    return ends
+    return records
   }
 
   /// The totals of the flows that are open now.
   func openFlows() throws(CaptureFailure) -> [tap_flow_record] {
-    guard let link = openFlowsLink, case let descriptor = bpf_iter_create(bpf_link__fd(link)), descriptor >= 0 else {
+    try list(openFlowsLink, of: tap_flow_record.self)
+  }
+
+  /// The ids of the unix flows that are open now.
+  func openUnixFlows() throws(CaptureFailure) -> [UInt64] { try list(unixFlowsLink, of: UInt64.self) }
+
+  private func list<Item: BitwiseCopyable>(
+    _ link: OpaquePointer?, of type: Item.Type
+  ) throws(CaptureFailure) -> [Item] {
+    guard let link, case let descriptor = bpf_iter_create(bpf_link__fd(link)), descriptor >= 0 else {
       throw LoadFailure.diagnose(errno, doing: "list open flows")
     }
     defer { close(descriptor) }
-    return readRecords(descriptor)
+    let size = MemoryLayout<Item>.size
+    return readToEnd(descriptor).withUnsafeBytes { bytes in
+      stride(from: 0, through: bytes.count - size, by: size).map {
+        bytes.loadUnaligned(fromByteOffset: $0, as: type)
+      }
+    }
   }
 
-  private func readRecords(_ descriptor: Int32) -> [tap_flow_record] {
-    let size = MemoryLayout<tap_flow_record>.size
+  private func readToEnd(_ descriptor: Int32) -> [UInt8] {
     var bytes: [UInt8] = []
-    var chunk = [UInt8](repeating: 0, count: 256 * size)
+    var chunk = [UInt8](repeating: 0, count: 64 << 10)
     while true {
       let count = read(descriptor, &chunk, chunk.count)
-      if count > 0 { bytes += chunk[..<count] } else if count == 0 || errno != EINTR { break }
-    }
-    return bytes.withUnsafeBytes { bytes in
-      stride(from: 0, through: bytes.count - size, by: size).map {
-        bytes.loadUnaligned(fromByteOffset: $0, as: tap_flow_record.self)
-      }
+      if count > 0 { bytes += chunk[..<count] } else if count == 0 || errno != EINTR { return bytes }
     }
   }
 }

@@ -1,0 +1,62 @@
+// The connections that were open before the capture: found once, at its start, with the processes that hold them.
+//
+// Through the files of all tasks, so that every network namespace is covered and each connection comes with an owner.
+#pragma once
+
+#include "connections.h"
+
+static __always_inline struct sock *socket_in(struct bpf_iter__task_file *context) {
+  struct file *file = context->file;
+  if (!context->task || !file)
+    return 0;
+  struct socket *socket = bpf_sock_from_file(file);
+  return socket ? socket->sk : 0;
+}
+
+// First of all: the roles of some connections depend on it.
+SEC("iter/task_file")
+int find_listeners(struct bpf_iter__task_file *context) {
+  struct sock *sk = socket_in(context);
+  if (sk && is_tcp(sk) && sk->__sk_common.skc_state == TCP_LISTEN)
+    note_listener(sk);
+  return 0;
+}
+
+// A unix socket that is connected is in the state ESTABLISHED, and so is a TCP connection until one end closes it.
+static __always_inline bool is_open(struct sock *sk) {
+  __u8 connection_state = sk->__sk_common.skc_state;
+  return connection_state != TCP_CLOSE && connection_state != TCP_LISTEN && connection_state != TCP_SYN_SENT &&
+         is_stream(sk);
+}
+
+// Where a control group is asked for, connections are described with their first bytes: only then the task runs, and only
+// of the task that runs the group can be told.
+static __always_inline bool holder_is_wanted(struct task_struct *task) {
+  return !settings.filter_cgroup_count && process_is_wanted(task->tgid) && traits_are_wanted(task);
+}
+
+SEC("iter/task_file")
+int find_connections(struct bpf_iter__task_file *context) {
+  struct sock *sk = socket_in(context);
+  struct task_struct *task = context->task;
+  if (!sk || !task || !is_open(sk))
+    return 0;
+  struct flow *flow = flow_of(sk);
+  if (!flow || flow->is_wanted || !flow_is_wanted(sk, flow) || !holder_is_wanted(task))
+    return 0;
+  want_flow(sk, flow, task);
+  describe_flow(flow, bpf_ktime_get_ns());
+  return 0;
+}
+
+// While the capture runs: the ids of the unix flows that are still there. The ends of the others are known from that.
+SEC("iter/bpf_sk_storage_map")
+int list_unix_flows(struct bpf_iter__bpf_sk_storage_map *context) {
+  struct flow *flow = context->value;
+  struct sock *sk = context->sk;
+  if (!flow || !sk || !flow->is_wanted || !is_unix_stream(sk) || is_unix_closed(sk))
+    return 0;
+  __u64 id = flow->about.flow_id;
+  bpf_seq_write(context->meta->seq, &id, sizeof(id));
+  return 0;
+}
