@@ -8,6 +8,7 @@ import tempfile
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "Tests", "e2e"))
 
 import decode  # noqa: E402
+import dismissed  # noqa: E402
 import hooks  # noqa: E402
 import live  # noqa: E402
 from report import idleness, machine  # noqa: E402
@@ -16,7 +17,7 @@ from report import idleness, machine  # noqa: E402
 def main():
     parser = argparse.ArgumentParser(prog="scripts/bench", description="Measure the toolkit beside its competitors.")
     parser.add_argument("--quick", action="store_true", help="once and short: shows that it works, not how fast")
-    parser.add_argument("parts", nargs="*", help="live, hooks, decode; all if none is named")
+    parser.add_argument("parts", nargs="*", help="live, hooks, dismissed, decode; all if none is named")
     options = parser.parse_args()
     rounds, requests = (1, 10_000) if options.quick else (5, 200_000)
     # Throughput of three processes on two cores varies most: more rounds, and shorter ones.
@@ -26,6 +27,7 @@ def main():
         parts = {
             "live": lambda: live.measure(work, live_rounds, live_requests),
             "hooks": lambda: hooks.measure(work, requests),
+            "dismissed": lambda: dismissed.measure(work, min(rounds, 3), 10**8 if options.quick else 10**10),
             "decode": lambda: decode.measure(work, rounds, 20_000 if options.quick else 500_000),
         }
         unknown = set(options.parts) - set(parts)
