@@ -21,6 +21,9 @@ struct CaptureOptions: ParsableArguments {
       valueName: "size"))
   var buffer = SizeOption(bytes: 16 << 20)
 
+  @Flag(name: .long, help: "Show rates, the fill of the ring and losses each second, on standard error.")
+  var stats = false
+
   @Flag(name: .long, help: "Show what libbpf and the kernel say while the kernel program is loaded.")
   var verbose = false
 

@@ -7,12 +7,14 @@ import TapWire
 struct CaptureSession: ~Copyable {
   private let options: CaptureOptions
   private let settings: KernelSettings
+  private let filters: ResolvedFilters
   private var command: LaunchedCommand?
   private var program: KernelProgram
   private var ring: RingReader
   private var waiter: Waiter
   private var recorder: EventRecorder
   private let diagnostics = Diagnostics(program: "tap-capture")
+  private var statistics: StatisticsThread?
   private var unreportedEnds: [tap_flow_record] = []
   private var unreportedEndsPosition: UInt64 = 0
   private var unreportedEndsCount: UInt64 = 0
@@ -59,8 +61,10 @@ struct CaptureSession: ~Copyable {
     try program.takeCensus()
     try CaptureSession.dropPrivileges(hasCommand: !options.command.isEmpty)
 
+    if options.stats { statistics = try StatisticsThread.start(ring: ring.gauge, losses: program.counters) }
     self.options = options
     self.settings = settings
+    self.filters = filters
     self.command = command
     self.program = program
     self.ring = ring
@@ -119,6 +123,9 @@ struct CaptureSession: ~Copyable {
   consuming func run() -> Int32 {
     begin()
     let stop = follow()
+    statistics?.stop()
+    statistics?.endLine()
+    statistics = nil
     if stop != .outputFailed { finish(stop) }
     return exitStatus(stop)
   }
@@ -151,6 +158,7 @@ struct CaptureSession: ~Copyable {
     let deadline = options.duration.map { start + $0.nanoseconds } ?? .max
     // Stages that the shell had not started yet are found a second later.
     var secondLook: UInt64? = start + 1_000_000_000
+    var hintDue: UInt64? = start + CaptureSession.silenceNanoseconds
     while true {
       let isDrained = drainSome()
       if isDrained { recorder.output.flush() }
@@ -164,13 +172,31 @@ struct CaptureSession: ~Copyable {
         secondLook = nil
         recorder.leaveOut(recorder.pipeline.findStages())
       }
+      if let due = hintDue, now >= due {
+        hintDue = nil
+        explainSilence()
+      }
       if isDrained, !waiter.wait() { return .outputFailed }
     }
+  }
+
+  /// After this time without a byte a hint is due.
+  private static let silenceNanoseconds: UInt64 = 5_000_000_000
+
+  /// Says once what may be the reason if nothing has been seen.
+  private func explainSilence() {
+    guard recorder.totals.dataBytes == 0, recorder.totals.gapBytes.isEmpty else { return }
+    let hint = SilenceHint.find(filters, SilentMachine(for: filters, dismissed: program.dismissed))
+    statistics?.endLine()
+    diagnostics.report("nothing seen yet: \(hint.text)", remedy: hint.remedy)
   }
 
   /// Takes what is in the ring, up to a megabyte of it, and returns whether that was all.
   private mutating func drainSome() -> Bool {
     takeUnreportedEnds()
+    if let statistics {
+      statistics.publish(recorder.totals, ringBytes: ring.gauge.bytesInUse)
+    }
     let isDrained = ring.consume(limitBytes: 1 << 20) { record in recorder.receive(record) }
     if !unreportedEnds.isEmpty, ring.position >= unreportedEndsPosition {
       for end in unreportedEnds { recorder.end(end) }

@@ -50,6 +50,11 @@ struct RingReader: ~Copyable {
     munmap(producerPage, pageBytes + 2 * ringBytes)
   }
 
+  /// Shows how full it is, as long as the reader lives.
+  var gauge: RingGauge {
+    RingGauge(consumerPage: consumerPage, producerPage: producerPage, sizeBytes: ringBytes)
+  }
+
   /// Bytes of the ring reserved since it was made.
   var endPosition: UInt64 { tap_load_acquire_64(producerPage) }
 
@@ -79,5 +84,24 @@ struct RingReader: ~Copyable {
       if position - start >= UInt64(limitBytes) { return false }
     }
     return true
+  }
+}
+
+/// How full a ring is. Any thread may look.
+struct RingGauge: @unchecked Sendable {
+  fileprivate let consumerPage: UnsafeRawPointer
+  fileprivate let producerPage: UnsafeRawPointer
+  let sizeBytes: Int
+
+  fileprivate init(consumerPage: UnsafeRawPointer, producerPage: UnsafeRawPointer, sizeBytes: Int) {
+    self.consumerPage = consumerPage
+    self.producerPage = producerPage
+    self.sizeBytes = sizeBytes
+  }
+
+  var bytesInUse: UInt64 {
+    // In this order: the reader may go on in between, but never beyond the end that is seen after.
+    let consumed = tap_load_acquire_64(consumerPage)
+    return tap_load_acquire_64(producerPage) &- consumed
   }
 }

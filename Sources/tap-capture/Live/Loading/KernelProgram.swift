@@ -186,11 +186,14 @@ struct KernelProgram: ~Copyable {
     unixFlowsLink = nil
   }
 
+  /// What the kernel program counts.
+  var counters: KernelCounters { KernelCounters(state: state) }
+
   /// What could not be recorded so far.
-  var losses: tap_loss_counters { state.pointee.losses }
+  var losses: tap_loss_counters { counters.losses }
 
   /// What was left out because it speaks another protocol, so far.
-  var dismissed: tap_dismissal_counters { state.pointee.dismissed }
+  var dismissed: tap_dismissal_counters { counters.dismissed }
 
   /// Captures the processes of these cgroups; before `attach`.
   func choose(_ cgroups: [Cgroup]) throws(CaptureFailure) {
@@ -255,4 +258,16 @@ struct KernelProgram: ~Copyable {
       if count > 0 { bytes += chunk[..<count] } else if count == 0 || errno != EINTR { return bytes }
     }
   }
+}
+
+/// Counters that the kernel program raises, as long as it is loaded. Any thread may look: each is one word.
+struct KernelCounters: @unchecked Sendable {
+  fileprivate let state: UnsafePointer<tap_shared_state>
+
+  fileprivate init(state: UnsafePointer<tap_shared_state>) { self.state = state }
+
+  /// What could not be recorded.
+  var losses: tap_loss_counters { state.pointee.losses }
+  /// What was left out because it speaks another protocol.
+  var dismissed: tap_dismissal_counters { state.pointee.dismissed }
 }
