@@ -113,11 +113,19 @@ struct Decoded {
     #expect(run.status == .success)
     output = run.output
     errors = run.errors
+    var states: [UInt64: String] = [:]
     let file = ScratchFile(output)
     var reader = FrameReader(descriptor: file.descriptor)
     while let frame = try reader.next() {
       switch frame.kind {
-      case .exchange: exchanges.append(try Exchange(frame))
+      case .exchange:
+        var exchange = try Exchange(frame)
+        exchange.state = states[exchange.flow] ?? "{}"
+        exchanges.append(exchange)
+      case .connection:
+        let connection = try ConnectionFrame(frame)
+        var state = CBORReader(connection.state, streamOffset: 0)
+        states[connection.flow] = try state.readRendered()
       case .notice: notices.append(try NoticeFrame(frame))
       case .data:
         let data = try DataFrame(frame)

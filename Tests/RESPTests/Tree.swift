@@ -13,6 +13,8 @@ struct Exchange: Equatable, CustomStringConvertible {
   /// `simple_string OK`: the type and the value; nil where there is no response.
   var response: String?
   var flags: [String]
+  /// What the last connection frame before it said.
+  var state = "{}"
 
   init(_ frame: Frame) throws {
     let exchange = try ExchangeFrame(frame)

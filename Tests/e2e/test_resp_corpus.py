@@ -297,17 +297,18 @@ def test_every_command_that_the_server_ran(tmp_path):
     ran = defaultdict(list)
     with open(os.path.join(CORPUS, "pyclients.monitor.txt")) as file:
         for line in file:
-            port, words = re.match(r"\+[\d.]+ \[\d+ [^\]]*:(\d+)\] (.*)", line).groups()
-            ran[int(port)].append(shlex.split(words))
+            database, port, words = re.match(r"\+[\d.]+ \[(\d+) [^\]]*:(\d+)\] (.*)", line).groups()
+            ran[int(port)].append((int(database), shlex.split(words)))
     assert set(ran) <= set(found)
     for port, exchanges in found.items():
         assert all(exchange.get("flags", []) in ([], ["push"], ["queued"]) for exchange in exchanges)
         # Unknown subcommands are not run, and HELLO is not shown.
         requests = [
-            [e["command"], *e["args"]] for e in exchanges
+            (e["connection"]["database"], [e["command"], *e["args"]]) for e in exchanges
             if "command" in e and not (e["response_type"] == "error" or e["command"] == "HELLO")
         ]  # fmt: skip
-        assert requests == [[words[0].upper(), *words[1:]] for words in ran[port] if words[0].upper() != "HELLO"], port
+        wanted = [(database, [words[0].upper(), *words[1:]]) for database, words in ran[port]]
+        assert requests == [(database, words) for database, words in wanted if words[0] != "HELLO"], port
 
 
 def test_every_command_of_a_benchmark(tmp_path):

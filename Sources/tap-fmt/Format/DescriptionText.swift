@@ -78,6 +78,22 @@ enum ProcessText {
   }
 }
 
+extension ConnectionFrame {
+  /// A state beyond this many bytes of CBOR is not shown: it would stand in every line of the connection.
+  private static var maximumStateBytes: Int { 4 << 10 }
+
+  /// `,"connection":{…}`; nothing where no state is known.
+  func jsonText() throws(WireError) -> ByteBuffer {
+    var text = ByteBuffer(capacityBytes: 64)
+    guard state.count > 1, state.count <= ConnectionFrame.maximumStateBytes else { return text }
+    text.append(",\"connection\":")
+    var reader = CBORReader(state, streamOffset: 0)
+    var shapes = MapShapes()
+    try text.appendJSON(&reader, &shapes)
+    return text
+  }
+}
+
 extension FlowFrame {
   /// `,"client":…,"server":…`; where the role is not known also `"local"` and `"remote"`; `"peer_pid"` where it is known.
   func jsonText() -> ByteBuffer {

@@ -20,15 +20,27 @@ final class DescribedProcess {
 final class DescribedFlow {
   let role: Role
   let process: UInt64?
-  /// JSON: `,"client":…,"server":…`. Pretty: empty.
-  let text: ByteBuffer
+  /// JSON: `,"client":…,"server":…`, and behind it `,"connection":{…}` where a decoder has told its state. Pretty: empty.
+  @exclusivity(unchecked) private(set) var text: ByteBuffer
+  private let endsBytes: Int
   var lastUse: UInt64
 
   init(role: Role, process: UInt64?, text: consuming ByteBuffer, lastUse: UInt64) {
     self.role = role
     self.process = process
+    endsBytes = text.count
     self.text = text
     self.lastUse = lastUse
+  }
+
+  /// The state of the connection, empty where it is not known.
+  var connection: UnsafeRawBufferPointer {
+    get { UnsafeRawBufferPointer(rebasing: text.bytes[endsBytes...]) }
+    set {
+      text.truncate(to: endsBytes)
+      text.append(newValue)
+      text.shrink(toCapacityBytes: text.count)
+    }
   }
 }
 
@@ -74,6 +86,7 @@ struct Descriptions: ~Copyable {
   }
 
   mutating func describeFlow(_ id: UInt64, role: Role, process: UInt64?, text: consuming ByteBuffer) {
+    let known = flows[id]
     closeFlow(id)
     if let process {
       if let known = processes[process] {
@@ -85,8 +98,22 @@ struct Descriptions: ~Copyable {
     }
     uses &+= 1
     keptBytes += Descriptions.cost(text)
-    flows[id] = DescribedFlow(role: role, process: process, text: text, lastUse: uses)
+    let flow = DescribedFlow(role: role, process: process, text: text, lastUse: uses)
+    flows[id] = flow
+    if let known { setConnection(of: flow, to: known.connection) }
     makeRoom()
+  }
+
+  /// A decoder tells the state of a connection whose flow was described.
+  mutating func describeConnection(_ id: UInt64, text: borrowing ByteBuffer) {
+    guard let flow = flows[id] else { return }
+    setConnection(of: flow, to: text.bytes)
+    makeRoom()
+  }
+
+  private mutating func setConnection(of flow: DescribedFlow, to connection: UnsafeRawBufferPointer) {
+    keptBytes += connection.count - flow.connection.count
+    flow.connection = connection
   }
 
   mutating func closeFlow(_ id: UInt64) {

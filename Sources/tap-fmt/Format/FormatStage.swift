@@ -39,6 +39,7 @@ package struct FormatStage: Stage, ~Copyable {
     case .exchange: try print(try ExchangeFrame(frame), within: frame, to: &output)
     case .process: try describe(try ProcessFrame(frame))
     case .flow: describe(try FlowFrame(frame))
+    case .connection: try describe(try ConnectionFrame(frame))
     case .close: descriptions.closeFlow(try CloseFrame(frame).flow)
     case .gap: losses.note(try GapFrame(frame))
     case .hello: clock.offsetNanoseconds = try HelloFrame(frame).wallClockOffset
@@ -80,5 +81,10 @@ package struct FormatStage: Stage, ~Copyable {
   private mutating func describe(_ flow: FlowFrame) {
     let text = isJSON ? flow.jsonText() : ByteBuffer(capacityBytes: 16)
     descriptions.describeFlow(flow.id, role: flow.role, process: flow.process, text: text)
+  }
+
+  private mutating func describe(_ connection: ConnectionFrame) throws(WireError) {
+    guard isJSON else { return }
+    descriptions.describeConnection(connection.flow, text: try connection.jsonText())
   }
 }

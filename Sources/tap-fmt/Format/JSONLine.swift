@@ -169,7 +169,7 @@ private func isReserved(_ name: UnsafeRawBufferPointer) -> Bool {
   case 7: return matches("latency") || matches("process") || matches("request")
   case 8: return matches("protocol") || matches("response")
   case 9: return matches("direction")
-  case 10: return matches("latency_ns")
+  case 10: return matches("latency_ns") || matches("connection")
   case 13: return matches("first_byte_ns")
   default: return false
   }

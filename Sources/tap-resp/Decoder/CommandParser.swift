@@ -260,12 +260,25 @@ func requestName(_ map: UnsafeRawBufferPointer) -> String? {
 
 /// An argument in a request map; nil where it has no such, or a part of it is missing.
 func requestArgument(_ map: UnsafeRawBufferPointer, _ index: Int) -> String? {
+  requestString(map, index).map { String(decoding: $0, as: UTF8.self) }
+}
+
+/// The same, as its bytes.
+func requestString(_ map: UnsafeRawBufferPointer, _ index: Int) -> [UInt8]? {
+  requestReader(map, index).flatMap { reader in
+    var reader = reader
+    return (try? reader.readString()).map { Array($0) }
+  }
+}
+
+/// Stands before an argument in a request map.
+private func requestReader(_ map: UnsafeRawBufferPointer, _ index: Int) -> CBORReader? {
   var reader = CBORReader(map, streamOffset: 0)
   guard (try? reader.readMapHead()) != nil, (try? reader.readItem()) != nil, (try? reader.readItem()) != nil,
     (try? reader.readItem()) != nil, let count = try? reader.readArrayHead(), index < count
   else { return nil }
   for _ in 0..<index where (try? reader.readItem()) == nil { return nil }
-  return try? reader.readText()
+  return reader
 }
 
 /// A command's name in upper case, as far as it is compared: no command that is treated specially is longer.

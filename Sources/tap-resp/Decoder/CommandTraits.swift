@@ -16,6 +16,9 @@ struct CommandTraits {
     case multi
     case exec
     case discard
+    /// They change what is known of the connection, like HELLO and some of CLIENT's subcommands.
+    case select
+    case auth
     /// CLIENT: its REPLY subcommand switches replies off and on.
     case client
     /// Runs for as long as its script does, or nobody knows what it is.
@@ -78,7 +81,9 @@ final class CommandTable: Sendable {
       "WAITAOF",
     ] { add(name, CommandTraits(isBlocking: true)) }
     add("HELLO", CommandTraits(effect: .hello, mayHoldSecrets: true))
-    for name: StaticString in ["AUTH", "CONFIG", "ACL", "MIGRATE", "SENTINEL"] {
+    add("SELECT", CommandTraits(effect: .select))
+    add("AUTH", CommandTraits(effect: .auth, mayHoldSecrets: true))
+    for name: StaticString in ["CONFIG", "ACL", "MIGRATE", "SENTINEL"] {
       add(name, CommandTraits(mayHoldSecrets: true))
     }
     for name: StaticString in ["EVAL", "EVALSHA", "EVAL_RO", "EVALSHA_RO", "FCALL", "FCALL_RO", "DEBUG"] {

@@ -67,11 +67,12 @@ extension RedisFlow {
 
   /// Bytes of a command are missing: if they can hide how many replies it has, what follows is not certain.
   @inline(never)
-  func doubtCommand(_ traits: inout CommandTraits, _ flags: inout ExchangeFlags) {
+  func doubtCommand(_ traits: inout CommandTraits, _ flags: inout ExchangeFlags, into output: inout Output) {
     let isNameKnown = commands.isNameWhole
     if !isNameKnown { traits = CommandTraits(effect: .slow, mayHoldSecrets: true) }
     guard !isNameKnown || traits.effect == .client else { return }
     flags.insert(.unvouched)
+    forgetState(into: &output)
     quietPoints.loseCommands(hasSlow: pending.hasSlow)
     isVouched = false
     wasUnvouched = true
@@ -80,7 +81,7 @@ extension RedisFlow {
   /// Bytes of a reply are missing: if they can hide that it is none, or how many there are, what follows is not certain.
   @inline(never)
   func doubtReply() {
-    let oneReply: [CommandTraits.Effect] = [.none, .client, .multi, .exec, .discard, .slow, .replconf]
+    let oneReply: [CommandTraits.Effect] = [.none, .select, .auth, .client, .multi, .exec, .discard, .slow, .replconf]
     let isReplyExpected = pending.first.map { oneReply.contains($0.effect) } ?? true
     let isMode = isMonitoring || subscriptions.isActive && !subscriptions.usesPushes
     if isMode || !isReplyExpected { doubtPairs() }

@@ -23,7 +23,7 @@ extension RedisFlow {
     if commands.writer.isTouchedByGap { flags.insert(.gap) }
     if !isVouched { flags.insert(.unvouched) }
     if traits.isBlocking { flags.insert(.blocking) }
-    if flags.contains(.gap) { doubtCommand(&traits, &flags) }
+    if flags.contains(.gap) { doubtCommand(&traits, &flags, into: &output) }
     if traits.mayHoldSecrets {
       Secrets.redact(&commands.writer)
       sawSecrets = true
@@ -83,7 +83,8 @@ extension RedisFlow {
 
   /// A command that the server does not answer goes out at once.
   private func emitUnanswerable(_ request: PendingRequest, into output: inout Output) {
-    let map = UnsafeRawBufferPointer(rebasing: commands.writer.bytes.bytes[commands.writer.messageStart...])
+    let map = commands.message
+    if ConnectionState.isSet(by: request.effect, map) { forgetState(into: &output) }
     var flags = request.flags.union(.noReply)
     if replication != nil {
       flags.insert(.replication)
@@ -98,6 +99,7 @@ extension RedisFlow {
 
   /// The first pending request will not be answered any more.
   func giveUp(_ request: PendingRequest, flags: ExchangeFlags, into output: inout Output) {
+    if ConnectionState.isSet(by: request.effect, takeRequestMap(request)) { forgetState(into: &output) }
     context.emit(
       flow: id, start: request.time, end: nil, firstByte: nil, request: takeRequestMap(request), response: nil,
       flags: request.flags.union(flags), process: request.process, into: &output)
@@ -245,12 +247,25 @@ extension RedisFlow {
     default:
       break
     }
-    follow(request.effect, response, isError: reply.isError)
+    let flags = request.flags.union(reply.flags)
+    follow(request.effect, takeRequestMap(request), response, isError: reply.isError, flags)
     pair(request, reply, response: response, into: &output)
+    if state.isChanged { tellState(into: &output) }
   }
 
-  /// What a reply tells of the modes of the connection.
-  func follow(_ effect: CommandTraits.Effect, _ response: UnsafeRawBufferPointer, isError: Bool) {
+  /// What a reply tells of the connection.
+  func follow(
+    _ effect: CommandTraits.Effect, _ request: UnsafeRawBufferPointer, _ response: UnsafeRawBufferPointer,
+    isError: Bool, _ flags: ExchangeFlags
+  ) {
+    if ConnectionState.isSet(by: effect, request) {
+      // What may be another command's reply says nothing, nor does a request that is not whole.
+      if !isVouched || !flags.isDisjoint(with: [.unvouched, .gap, .cut]) {
+        state.forget()
+      } else if !isError {
+        state.follow(effect, request)
+      }
+    }
     guard !isError else { return }
     switch effect {
     case .monitor:
@@ -263,6 +278,20 @@ extension RedisFlow {
     default:
       break
     }
+  }
+
+  /// Something may have changed the state of the connection that nobody saw.
+  func forgetState(into output: inout Output) {
+    state.forget()
+    if state.isChanged { tellState(into: &output) }
+  }
+
+  /// The exchanges that follow are made in another state of the connection.
+  func tellState(into output: inout Output) {
+    state.isChanged = false
+    let map = state.encoded
+    ConnectionFrame(flow: id, state: map.bytes).append(to: &output.buffer)
+    output.endRecord()
   }
 
   /// One of the confirmations of a SUBSCRIBE or UNSUBSCRIBE: the last one completes the exchange.

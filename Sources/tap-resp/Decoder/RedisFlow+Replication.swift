@@ -24,11 +24,13 @@ extension RedisFlow {
     let stream = ReplicationStream(hasSnapshot: true)
     stream.isSnapshotAnswer = true
     replication = stream
+    state.forgetDatabase()
   }
 
   /// From here on nothing answers a command.
   func begin(_ stream: ReplicationStream, into output: inout Output) {
     replication = stream
+    forgetDatabase(into: &output)
     replies.startOver()
     while let request = pending.first { giveUp(request, flags: [.noReply, .replication], into: &output) }
   }
@@ -56,6 +58,12 @@ extension RedisFlow {
 
   func lose(_ gap: GapFrame, _ nothing: DataFrame, of stream: ReplicationStream, into output: inout Output) {
     stream.lose(gap.length, at: gap.time) { emit($0, of: stream, nothing, extraFlags: .gap, into: &output) }
+    if stream.isSearching { forgetDatabase(into: &output) }
+  }
+
+  private func forgetDatabase(into output: inout Output) {
+    state.forgetDatabase()
+    if state.isChanged { tellState(into: &output) }
   }
 
   func finish(_ stream: ReplicationStream, _ end: DataFrame, into output: inout Output) {
@@ -111,6 +119,8 @@ extension RedisFlow {
     context.emit(
       flow: id, start: data.time, end: nil, firstByte: nil, request: map, response: nil, flags: flags,
       process: data.process, into: &output)
+    if traits.effect == .select { state.follow(.select, map) }
     stream.commands.writer.clear(keepingBytes: context.keptBytes)
+    if state.isChanged { tellState(into: &output) }
   }
 }

@@ -122,9 +122,11 @@ extension RedisFlow {
       ElementResponse.append(all: items, count: Int(queued.elements), to: &response)
     }
     let isError = Subscriptions.value(of: response.bytes, type: "error") != nil
-    follow(queued.request.effect, response.bytes, isError: isError)
+    let flags = queued.request.flags.union(reply.flags)
+    follow(queued.request.effect, map, response.bytes, isError: isError, flags)
     let isDamaged = reply.flags.isDisjoint(with: [.cut, .gap, .incomplete]) ? false : ValueTrimmer.holdsCut(items)
     emit(queued, map, response: response.bytes, reply, extraFlags: isDamaged ? reply.flags : [], into: &output)
+    if state.isChanged { tellState(into: &output) }
   }
 
   private func emit(

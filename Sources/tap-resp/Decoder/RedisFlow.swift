@@ -37,6 +37,7 @@ package final class RedisFlow: FlowDecoder {
   @exclusivity(unchecked) var waiting = WaitingReplies()
   @exclusivity(unchecked) var subscriptions = Subscriptions()
   @exclusivity(unchecked) var isMonitoring = false
+  @exclusivity(unchecked) var state: ConnectionState
   /// Set behind SYNC and PSYNC: what the server sends is a replication stream, and it answers nothing any more.
   @exclusivity(unchecked) var replication: ReplicationStream?
   @exclusivity(unchecked) var replyMode = ReplyMode.on
@@ -70,6 +71,7 @@ package final class RedisFlow: FlowDecoder {
     requestDirection = RedisEvidence.requestDirection(evidence)
     isVouched = evidence.isFromBeginning
     wasUnvouched = !isVouched
+    state = ConnectionState(isJoined: !isVouched)
     quietPoints = QuietPoints(isJoined: !isVouched)
     if !isVouched {
       commandSearch = BoundarySearch()
@@ -97,6 +99,7 @@ package final class RedisFlow: FlowDecoder {
   @inline(never)
   private func receiveAnything(_ bytes: UnsafeRawBufferPointer, _ data: DataFrame, into output: inout Output) {
     guard !bytes.isEmpty else { return }
+    if state.isChanged { tellState(into: &output) }
     if !isVouched { endSilence(at: data.time, into: &output) }
     lastTime = max(lastTime, data.time)
     wasReplyLast = data.direction != requestDirection
@@ -115,10 +118,11 @@ package final class RedisFlow: FlowDecoder {
   /// usual case has two bytes to look at.
   private func noteMode() {
     areCommandsPlain =
-      replication == nil && isVouched && replyMode == .on && waiting.isEmpty && commandSearch == nil
+      replication == nil && isVouched && !state.isChanged && replyMode == .on && waiting.isEmpty && commandSearch == nil
       && commands.isAtBoundary
     areRepliesPlain =
-      replication == nil && !wasUnvouched && !isMonitoring && !subscriptions.isActive && !subscriptions.areSilent
+      replication == nil && !wasUnvouched && !state.isChanged && !isMonitoring && !subscriptions.isActive
+      && !subscriptions.areSilent
       && replySearch == nil && replies.isAtBoundary && transaction == nil
   }
 
@@ -293,6 +297,7 @@ package final class RedisFlow: FlowDecoder {
     quietPoints.loseCommands(hasSlow: pending.hasSlow)
     isVouched = false
     wasUnvouched = true
+    forgetState(into: &output)
     // Replies may have been switched off or on where nobody saw it.
     replyMode = .on
     isQueueing = false

@@ -49,8 +49,8 @@ final class ReplicationStream {
     search = BoundarySearch()
   }
 
-  /// Whether the snapshot is still to come, or coming.
-  var isBeforeCommands: Bool { if case .commands = phase { false } else { true } }
+  /// Whether commands are looked for behind a loss.
+  var isSearching: Bool { search != nil }
 
   /// Reads the next bytes of the stream, and hands out each part that they complete.
   func receive(_ bytes: UnsafeRawBufferPointer, at time: UInt64, _ body: (Part) -> Void) {

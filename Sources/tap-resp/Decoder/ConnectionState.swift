@@ -1,0 +1,131 @@
+// What a connection has said of itself: the database it works on, its client's name and library, its user.
+import TapWire
+
+/// Follows the commands that set them; each counts only once the server has agreed.
+struct ConnectionState {
+  /// A name is kept up to this length.
+  private static let nameBytes = 256
+
+  /// nil where it is not known: the connection was joined in its middle, or a command that may have set it was lost.
+  private(set) var database: Int64?
+  private var clientName: [UInt8]?
+  private var library: [UInt8]?
+  private var libraryVersion: [UInt8]?
+  private var user: [UInt8]?
+  /// Set by every change, until it has been told.
+  var isChanged: Bool
+
+  /// A connection begins with database 0; one that was joined is not known.
+  init(isJoined: Bool) {
+    database = isJoined ? nil : 0
+    isChanged = !isJoined
+  }
+
+  /// Whether a request may set any of this.
+  static func isSet(by effect: CommandTraits.Effect, _ request: UnsafeRawBufferPointer) -> Bool {
+    switch effect {
+    case .select, .auth, .hello, .reset: return true
+    case .client: return ["SETNAME", "SETINFO"].contains(requestArgument(request, 0)?.uppercased())
+    default: return false
+    }
+  }
+
+  /// Nobody knows what the connection has said.
+  mutating func forget() {
+    let wasKnown = database != nil || clientName != nil || library != nil || libraryVersion != nil || user != nil
+    self = ConnectionState(isJoined: true)
+    isChanged = wasKnown
+  }
+
+  /// A replication stream begins: it says itself which database its commands are for.
+  mutating func forgetDatabase() {
+    isChanged = isChanged || database != nil
+    database = nil
+  }
+
+  /// The server has agreed to a request that `isSet(by:)` names.
+  mutating func follow(_ effect: CommandTraits.Effect, _ request: UnsafeRawBufferPointer) {
+    isChanged = true
+    switch effect {
+    case .select:
+      database = requestArgument(request, 0).flatMap { Int64($0) }
+    case .reset:
+      // networking.c, clearClientConnectionState: the library stays.
+      database = 0
+      clientName = nil
+      user = nil
+    case .auth:
+      // AUTH password is for the user "default".
+      user = requestArgument(request, 1) == nil ? Array("default".utf8) : requestString(request, 0)
+    case .hello:
+      followHello(request)
+    default:
+      followClient(request)
+    }
+  }
+
+  /// `HELLO [version [AUTH user password] [SETNAME name]]`
+  private mutating func followHello(_ request: UnsafeRawBufferPointer) {
+    var index = 1
+    while let option = requestArgument(request, index)?.uppercased() {
+      switch option {
+      case "AUTH":
+        user = requestString(request, index + 1)
+        index += 3
+      case "SETNAME":
+        setClientName(requestString(request, index + 1))
+        index += 2
+      default:
+        index += 1
+      }
+    }
+  }
+
+  private mutating func followClient(_ request: UnsafeRawBufferPointer) {
+    switch requestArgument(request, 0)?.uppercased() {
+    case "SETNAME": setClientName(requestString(request, 1))
+    case "SETINFO":
+      switch requestArgument(request, 1)?.uppercased() {
+      case "LIB-NAME": library = requestString(request, 2)
+      case "LIB-VER": libraryVersion = requestString(request, 2)
+      default: break
+      }
+    default: break
+    }
+  }
+
+  private mutating func setClientName(_ name: [UInt8]?) {
+    // An empty one takes it away.
+    clientName = name?.isEmpty == true ? nil : name
+  }
+
+  /// The state of a connection frame.
+  var encoded: ByteBuffer {
+    var map = ByteBuffer(capacityBytes: 64)
+    let names: [(StaticString, [UInt8]?)] = [
+      ("client_name", clientName), ("library", library), ("library_version", libraryVersion), ("user", user),
+    ]
+    map.appendMapHead((database == nil ? 0 : 1) + names.count { $0.1 != nil })
+    if let database {
+      map.appendText("database" as StaticString)
+      map.appendInteger(database)
+    }
+    for (name, value) in names {
+      guard let value else { continue }
+      map.appendText(name)
+      map.appendCut(value, to: ConnectionState.nameBytes)
+    }
+    return map
+  }
+}
+
+extension ByteBuffer {
+  /// Writes a string, of which no more than `limit` bytes are kept.
+  mutating func appendCut(_ string: [UInt8], to limit: Int) {
+    let start = count
+    appendString(string)
+    guard string.count > limit + ValueTrimmer.markBytes else { return }
+    let kept = ValueTrimmer.trim(UnsafeMutableRawBufferPointer(rebasing: mutableBytes[start...]), to: limit)
+    truncate(to: start + kept)
+  }
+}
