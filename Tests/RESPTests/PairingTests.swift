@@ -12,8 +12,9 @@ import Testing
       .server("\r\n:2\r\n"))
     #expect(
       decoded.lines == ["SET [a, 1] → simple_string OK", "GET [a] → bulk_string 1", "INCR [a] → integer 2"])
-    #expect(decoded.exchanges.map { $0.end.map(Int.init) } == [1_002_000, 1_003_000, 1_003_000])
-    #expect(decoded.exchanges.map { $0.firstByte.map(Int.init) } == [1_002_000, 1_002_000, 1_003_000])
+    let start = decoded.exchanges.first?.start ?? 0
+    #expect(decoded.exchanges.map { $0.end.map { $0 - start } } == [1000, 2000, 2000])
+    #expect(decoded.exchanges.map { $0.firstByte.map { $0 - start } } == [1000, 1000, 2000])
   }
 
   @Test func repliesRecordedBeforeTheirRequests() throws {

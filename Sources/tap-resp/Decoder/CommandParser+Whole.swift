@@ -46,8 +46,8 @@ extension CommandParser {
   /// `note` gets the length of each one's map.
   @inline(__always)
   mutating func takeShaped(
-    _ bytes: UnsafeRawBufferPointer, _ position: inout Int, _ shapes: borrowing CommandShapes, limit: Int,
-    _ note: (_ mapBytes: Int) -> Void
+    _ bytes: UnsafeRawBufferPointer, _ position: inout Int, _ shapes: inout CommandShapes,
+    limit: Int, _ note: (_ mapBytes: Int) -> Void
   ) {
     guard let base = bytes.baseAddress else { return }
     var left = limit
@@ -79,14 +79,17 @@ extension CommandParser {
   /// Takes so many arguments and writes them; false where they are not all there or not well formed.
   @inline(__always)
   private func takeArguments(
-    _ count: Int, _ base: UnsafeRawPointer, _ position: inout Int, _ end: Int, _ target: inout UnsafeMutableRawPointer
+    _ count: Int, _ base: UnsafeRawPointer, _ position: inout Int, _ end: Int,
+    _ target: inout UnsafeMutableRawPointer
   ) -> Bool {
     var left = count
     while left > 0 {
       guard let length = bulkLength(base, &position, end) else { return false }
       let head = target
       target += storeHead(.textString, UInt64(truncatingIfNeeded: length), at: target)
-      if !copyChecking(base + position, length, to: target) { chooseMajor(head, target, length) }
+      if !copyChecking(base + position, length, to: target) {
+        chooseMajor(head, target, length)
+      }
       target += length
       position &+= length &+ 2
       left &-= 1
@@ -98,25 +101,13 @@ extension CommandParser {
 /// `$N\r\n` with N of at most five digits, where N bytes and CRLF follow before `end`; nil for anything else.
 @inline(__always)
 private func bulkLength(_ base: UnsafeRawPointer, _ position: inout Int, _ end: Int) -> Int? {
-  guard end &- position >= 8 else { return lateBulkLength(base, &position, end) }
-  let word = UInt64(littleEndian: base.loadUnaligned(fromByteOffset: position, as: UInt64.self))
-  let first = word >> 8 & 0xff &- 0x30
-  let second = word >> 16 & 0xff &- 0x30
-  let length: Int
-  let start: Int
-  // `$d\r\n` and `$dd\r\n`, which is nearly always.
-  if word & 0xffff_00ff == 0x0a0d_0024, first <= 9 {
-    length = Int(truncatingIfNeeded: first)
-    start = position &+ 4
-  } else if word & 0xff_ff00_00ff == 0x0a_0d00_0024, first <= 9, second <= 9 {
-    length = Int(truncatingIfNeeded: first &* 10 &+ second)
-    start = position &+ 5
-  } else {
-    return lateBulkLength(base, &position, end)
-  }
-  guard length &+ 2 <= end &- start, isLineEnd(base, start &+ length) else { return nil }
+  guard end &- position >= 5, base.load(fromByteOffset: position, as: UInt8.self) == UInt8(ascii: "$"),
+    let line = smallNumber(base + position + 1)
+  else { return lateBulkLength(base, &position, end) }
+  let start = position &+ 1 &+ line.bytes
+  guard line.value &+ 2 <= end &- start, isLineEnd(base, start &+ line.value) else { return nil }
   position = start
-  return length
+  return line.value
 }
 
 /// The same for longer numbers, and at the end of the input.
@@ -133,22 +124,26 @@ private func lateBulkLength(_ base: UnsafeRawPointer, _ position: inout Int, _ e
 /// A number of at most five digits and CRLF; nil where something else stands there, or not enough.
 @inline(__always)
 func shortNumber(_ base: UnsafeRawPointer, _ position: inout Int, _ end: Int) -> Int? {
-  if end &- position >= 4 {
-    // One or two digits and CRLF, which is nearly always.
-    let word = UInt32(littleEndian: base.loadUnaligned(fromByteOffset: position, as: UInt32.self))
-    let first = (word & 0xff) &- 0x30
-    guard first <= 9 else { return nil }
-    if word >> 8 & 0xffff == 0x0a0d {
-      position &+= 3
-      return Int(first)
-    }
-    let second = (word >> 8 & 0xff) &- 0x30
-    if second <= 9, word >> 16 == 0x0a0d {
-      position &+= 4
-      return Int(first &* 10 &+ second)
-    }
+  guard end &- position >= 4, let line = smallNumber(base + position) else {
+    return longerNumber(base, &position, end)
   }
-  return longerNumber(base, &position, end)
+  position &+= line.bytes
+  return line.value
+}
+
+/// One or two digits and CRLF, which is nearly always, and the length of that line; nil for anything else. Which of both it
+/// is changes from string to string: nothing branches on it. Four bytes must be readable.
+@inline(__always)
+private func smallNumber(_ text: UnsafeRawPointer) -> (value: Int, bytes: Int)? {
+  let word = UInt32(littleEndian: text.loadUnaligned(as: UInt32.self))
+  let isOneDigit = word & 0xff_ff00 == 0x0a_0d00
+  // With a zero before the one digit.
+  let line = isOneDigit ? word << 8 | 0x30 : word
+  // The digits' values in the two lowest bytes, and zero in the others; a byte is above 9 if it has its top bit now, or with
+  // 0x76 added to it.
+  let digits = line ^ 0x0a0d_3030
+  guard (digits | (digits & 0xffff) &+ 0x7676) & 0xffff_8080 == 0 else { return nil }
+  return (Int(digits & 0xff) &* 10 &+ Int(digits >> 8), isOneDigit ? 3 : 4)
 }
 
 @inline(never)
@@ -172,17 +167,15 @@ func isLineEnd(_ base: UnsafeRawPointer, _ position: Int) -> Bool {
   UInt16(littleEndian: base.loadUnaligned(fromByteOffset: position, as: UInt16.self)) == 0x0a0d
 }
 
-/// The shortest head for an argument below 2^16.
+/// The shortest head for an argument below 2^16. It may write a byte behind it.
 @inline(__always)
 func storeHead(_ major: CBORMajor, _ argument: UInt64, at target: UnsafeMutableRawPointer) -> Int {
-  if argument < 24 {
-    target.storeBytes(of: major.rawValue | UInt8(truncatingIfNeeded: argument), as: UInt8.self)
-    return 1
-  }
   if argument <= 0xff {
-    target.storeBytes(of: major.rawValue | 24, as: UInt8.self)
-    target.storeBytes(of: UInt8(truncatingIfNeeded: argument), toByteOffset: 1, as: UInt8.self)
-    return 2
+    // One byte or two, which changes from string to string: nothing branches on it.
+    let isShort = argument < 24
+    let head = isShort ? UInt16(argument) : UInt16(argument) << 8 | 24
+    target.storeBytes(of: (head | UInt16(major.rawValue)).littleEndian, as: UInt16.self)
+    return isShort ? 1 : 2
   }
   target.storeBytes(of: major.rawValue | 25, as: UInt8.self)
   target.storeBytes(of: UInt16(truncatingIfNeeded: argument).bigEndian, toByteOffset: 1, as: UInt16.self)

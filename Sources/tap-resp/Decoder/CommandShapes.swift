@@ -3,9 +3,12 @@ import TapWire
 
 /// How a command begins, up to its first argument, and what is written for that.
 struct CommandShape {
-  /// `*N\r\n$L\r\n`, then the name and CRLF, as they lie in memory. Zero where the slot is empty.
+  /// `*N\r\n$L\r\n`, then the name and CRLF, as they lie in memory. In an empty slot they are what `beginning` never makes:
+  /// behind a first word of zero it leaves two bytes of the second.
   fileprivate var first: UInt64 = 0
-  fileprivate var second: UInt64 = 0
+  fileprivate var second: UInt64 = .max
+  /// What of the second word belongs to it.
+  private var mask: UInt64 = 0
   /// The beginning of the request map, and behind it what the arguments overwrite.
   fileprivate var map: (SIMD2<UInt64>, SIMD2<UInt64>) = (.zero, .zero)
   private(set) var mapBytes = 0
@@ -22,6 +25,7 @@ struct CommandShape {
     // Digits and line ends where they stand in the shortest form.
     guard first & 0xffff_00ff_ffff_00ff == 0x0a0d_0024_0a0d_002a, (1...6).contains(nameBytes), argumentCount < 9
     else { return nil }
+    mask = CommandShape.mask(first)
     self.map = (
       map.loadUnaligned(as: SIMD2<UInt64>.self), map.loadUnaligned(fromByteOffset: 16, as: SIMD2<UInt64>.self)
     )
@@ -37,8 +41,21 @@ struct CommandShape {
   fileprivate static func beginning(of input: UnsafeRawPointer) -> (UInt64, UInt64) {
     let first = UInt64(littleEndian: input.loadUnaligned(as: UInt64.self))
     let rest = UInt64(littleEndian: input.loadUnaligned(fromByteOffset: 8, as: UInt64.self))
+    return (first, rest & mask(first))
+  }
+
+  /// The bytes of the second word up to the end of the name's line.
+  @inline(__always)
+  private static func mask(_ first: UInt64) -> UInt64 {
     let nameBytes = first >> 40 & 0xff &- 0x30
-    return (first, rest & (.max &>> (48 &- 8 &* nameBytes)))
+    return .max &>> (48 &- 8 &* nameBytes)
+  }
+
+  /// Whether the command at `input`, of which sixteen bytes must be readable, begins like this.
+  @inline(__always)
+  fileprivate func begins(_ input: UnsafeRawPointer) -> Bool {
+    UInt64(littleEndian: input.loadUnaligned(as: UInt64.self)) == first
+      && UInt64(littleEndian: input.loadUnaligned(fromByteOffset: 8, as: UInt64.self)) & mask == second
   }
 
   /// Writes the beginning of the request map, and up to 32 bytes in all.
@@ -53,10 +70,13 @@ struct CommandShape {
 struct CommandShapes: ~Copyable {
   private static let capacity = 128
   private let slots: UnsafeMutablePointer<CommandShape>
+  /// The shape that was found last: mostly it is the same again, and nothing has to wait for the search.
+  private var latest: UnsafePointer<CommandShape>
 
   init() {
     slots = .allocate(capacity: CommandShapes.capacity)
     slots.initialize(repeating: CommandShape(), count: CommandShapes.capacity)
+    latest = UnsafePointer(slots)
   }
 
   deinit { slots.deallocate() }
@@ -68,10 +88,13 @@ struct CommandShapes: ~Copyable {
 
   /// The shape of the command at `input`, of which sixteen bytes must be readable. Valid until the next `note`.
   @inline(__always)
-  func find(_ input: UnsafeRawPointer) -> UnsafePointer<CommandShape>? {
+  mutating func find(_ input: UnsafeRawPointer) -> UnsafePointer<CommandShape>? {
+    if latest.pointee.begins(input) { return latest }
     let (first, second) = CommandShape.beginning(of: input)
     let slot = slots + CommandShapes.slot(first, second)
-    return slot.pointee.first == first && slot.pointee.second == second ? UnsafePointer(slot) : nil
+    guard slot.pointee.first == first, slot.pointee.second == second else { return nil }
+    latest = UnsafePointer(slot)
+    return latest
   }
 
   /// Keeps the shape of a command about which nothing is special.

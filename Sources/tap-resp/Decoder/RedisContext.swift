@@ -11,7 +11,7 @@ package final class RedisContext {
   @exclusivity(unchecked) private var flags = ByteBuffer(capacityBytes: 128)
   @exclusivity(unchecked) private var joined = ByteBuffer(capacityBytes: 16)
   private let noFlags: ByteBuffer
-  let shapes = CommandShapes()
+  @exclusivity(unchecked) var shapes = CommandShapes()
 
   private struct Unowned { unowned let flow: RedisFlow }
 
