@@ -16,6 +16,7 @@
 enum { TCP_ESTABLISHED = 1, TCP_SYN_SENT = 2, TCP_CLOSE = 7, TCP_LISTEN = 10 };
 
 typedef int pid_t;
+typedef unsigned long size_t;
 
 #pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
 
@@ -35,6 +36,9 @@ struct in6_addr {
   } in6_u;
 };
 
+struct proto {
+  const void *sendpage;
+};
 struct sock_common {
   __be32 skc_daddr;
   __be32 skc_rcv_saddr;
@@ -42,12 +46,14 @@ struct sock_common {
   __u16 skc_num;
   unsigned short skc_family;
   volatile unsigned char skc_state;
+  struct proto *skc_prot;
   possible_net_t skc_net;
   struct in6_addr skc_v6_daddr;
   struct in6_addr skc_v6_rcv_saddr;
 };
 
 struct file;
+struct page;
 struct sock;
 struct socket {
   struct file *file;
@@ -97,6 +103,20 @@ struct tcp_sock {
   __u32 copied_seq;
   __u32 rcv_nxt;
   __u32 urg_seq;
+};
+
+enum iter_type { ITER_UBUF, ITER_IOVEC, ITER_KVEC };
+struct iov_iter {
+  __u8 iter_type;
+  size_t iov_offset;
+  size_t count;
+  const void *iov;
+  const void *kvec;
+  const void *ubuf;
+};
+struct msghdr {
+  struct iov_iter msg_iter;
+  unsigned int msg_flags;
 };
 
 typedef struct {

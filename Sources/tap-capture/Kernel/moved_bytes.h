@@ -11,15 +11,9 @@
 #define MSG_TRUNC 0x20
 #define MSG_ERRQUEUE 0x2000
 
-// Records the bytes, which the engine has found in memory, or a gap if it could not (`cause`).
-static __always_inline void finish_transfer(struct transfer_steps *steps, enum tap_gap_cause cause) {
+static __always_inline void tell_of_transfer(struct transfer_steps *steps, enum tap_gap_cause cause) {
   struct transfer *transfer = &steps->transfer;
   struct flow *flow = steps->flow;
-  if (settings.filter_protocols && !flow->protocol_is_settled &&
-      speaks_another_protocol(flow, transfer, cause == TAP_CAUSE_NONE && !steps->unseen)) {
-    dismiss_flow(flow, transfer->direction, transfer->remaining);
-    return;
-  }
   if (!flow->is_described && !describe_flow(flow, transfer->time_ns)) {
     count_loss(transfer, flow, transfer->remaining);
     return;
@@ -30,6 +24,21 @@ static __always_inline void finish_transfer(struct transfer_steps *steps, enum t
     record_transfer(steps);
   else
     record_gap(transfer, flow, transfer->remaining, cause);
+}
+
+// Records the bytes, which the engine has found in memory, or a gap if it could not (`cause`).
+static __always_inline void finish_transfer(struct transfer_steps *steps, enum tap_gap_cause cause) {
+  struct transfer *transfer = &steps->transfer;
+  struct flow *flow = steps->flow;
+  if (settings.filter_protocols && !flow->protocol_is_settled &&
+      speaks_another_protocol(flow, transfer, cause == TAP_CAUSE_NONE && !steps->unseen)) {
+    dismiss_flow(flow, transfer->direction, transfer->remaining);
+    return;
+  }
+  tell_of_transfer(steps, cause);
+  // Not where the loss is counted: before Linux 6.2 a map takes no value from a global function's argument.
+  if (flow->about.family == TAP_FAMILY_UNIX && (flow->lost[TAP_SENT] || flow->lost[TAP_RECEIVED]))
+    keep_unix_loss(flow);
 }
 
 // Enters the bytes into the books of their flow. Returns whether they are of interest: then `steps` is ready for

@@ -4,6 +4,9 @@
 #include "maps.h"
 #include <bpf/bpf_core_read.h>
 
+// include/linux/sched.h
+#define PF_KTHREAD 0x00200000
+
 static __always_inline struct tap_process_key process_key(struct task_struct *task) {
   return (struct tap_process_key){
       .start_boottime_ns = task->group_leader->start_boottime,

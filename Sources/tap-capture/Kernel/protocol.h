@@ -111,7 +111,7 @@ static __always_inline struct user_iovec first_piece(const struct transfer *tran
   struct user_iovec piece = {transfer->piece_address, transfer->piece_length};
   __u64 next = transfer->iovecs;
   for (__u32 i = 0; i <= EMPTY_PIECES_MAX && !piece.length && i < transfer->iovec_count; i++) {
-    if (bpf_probe_read_user(&piece, sizeof(piece), (const void *)next))
+    if (read_memory(&piece, sizeof(piece), next, transfer->iovecs_are_in_kernel))
       piece.length = 0;
     next += sizeof(piece);
   }
@@ -125,7 +125,7 @@ static __noinline bool has_http1_version(const struct transfer *transfer) {
   __u8 line[REQUEST_LINE_BYTES];
   struct user_iovec piece = first_piece(transfer);
   __u32 length = piece.length < sizeof(line) ? piece.length : sizeof(line);
-  if (bpf_probe_read_user(line, length, (const void *)piece.base))
+  if (read_memory(line, length, piece.base, transfer->pieces_are_in_kernel))
     return false;
   const __u64 version = 0x20485454502f312e;  // " HTTP/1."
   __u64 last_eight = 0;
@@ -146,7 +146,7 @@ static __noinline int extend_opening(struct flow *flow, const struct transfer *t
   struct user_iovec piece = first_piece(transfer);
   __u32 length = piece.length < OPENING_BYTES ? piece.length : OPENING_BYTES;
   __u8 bytes[OPENING_BYTES];
-  if (!length || bpf_probe_read_user(bytes, length, (const void *)piece.base))
+  if (!length || read_memory(bytes, length, piece.base, transfer->pieces_are_in_kernel))
     return 0;
   for (__u32 i = 0; i < OPENING_BYTES && i < length; i++) {
     __u32 index = known + i;

@@ -14,11 +14,8 @@
 // include/linux/sched.h
 #define PF_IO_WORKER 0x00000010
 #define PF_USER_WORKER 0x00004000
-#define PF_KTHREAD 0x00200000
 // arch/x86/include/asm/thread_info.h: the task is in a 32-bit system call
 #define TS_COMPAT 0x0002
-// include/uapi/linux/uio.h
-#define UIO_MAXIOV 1024
 #define ENOSYS 38
 
 // arch/x86/entry/syscalls/syscall_64.tbl

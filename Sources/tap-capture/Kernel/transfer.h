@@ -5,6 +5,8 @@
 #include "flow.h"
 
 #define USER_PAGE_BYTES 4096u
+// include/uapi/linux/uio.h
+#define UIO_MAXIOV 1024
 
 // One call that moved bytes. It lives on the stack of the program that handles the event: programs can be preempted,
 // so no scratch is shared.
@@ -13,14 +15,21 @@ struct transfer {
   struct tap_process_key process;
   __u64 time_ns;
   __u64 offset;        // of the next byte, in the flow's stream
-  __u64 piece_address; // of the next byte, in user memory
+  __u64 piece_address; // of the next byte, in memory
   __u64 piece_length;  // bytes that follow it there
-  __u64 iovecs;        // the user's array of further pieces
+  __u64 iovecs;        // the array of further pieces
   __u32 iovec_count;
   __u32 remaining;       // bytes of the call that are not recorded yet
   __u32 page_by_page;    // so many of them are to be read page by page, because a page of theirs is missing
   __u8 direction;
+  bool iovecs_are_in_kernel;
+  bool pieces_are_in_kernel;
 };
+
+static __always_inline long read_memory(void *target, __u32 length, __u64 address, bool is_in_kernel) {
+  return is_in_kernel ? bpf_probe_read_kernel(target, length, (const void *)address)
+                      : bpf_probe_read_user(target, length, (const void *)address);
+}
 
 static __always_inline void fill_transfer_record(struct tap_transfer_record *record, struct transfer *transfer,
                                                  struct flow *flow, __u32 length) {
@@ -43,8 +52,6 @@ static __always_inline void count_loss(struct transfer *transfer, struct flow *f
   __sync_fetch_and_add(&flow->lost[transfer->direction & 1], (__u64)length);
   __sync_fetch_and_add(&state.losses.transfer_records, 1);
   __sync_fetch_and_add(&state.losses.transfer_bytes, (__u64)length);
-  if (flow->about.family == TAP_FAMILY_UNIX)
-    keep_unix_loss(flow);
   transfer->offset += length;
   transfer->remaining -= length;
 }
@@ -97,7 +104,7 @@ __noinline int record_bytes(struct transfer *transfer, struct flow *flow, __u32 
     count_loss(transfer, flow, length);
     return 1;
   }
-  bool is_missing = bpf_probe_read_user(record + 1, length, (const void *)address) != 0;
+  bool is_missing = read_memory(record + 1, length, address, transfer->pieces_are_in_kernel) != 0;
   if (is_missing && (address & (USER_PAGE_BYTES - 1)) + length > USER_PAGE_BYTES) {
     bpf_ringbuf_discard(record, BPF_RB_NO_WAKEUP);
     return 0;
@@ -125,7 +132,8 @@ static long record_piece(__u32 index, void *context) {
     return 1;
   if (!transfer->piece_length) {
     struct user_iovec piece;
-    if (!transfer->iovec_count || bpf_probe_read_user(&piece, sizeof(piece), (const void *)transfer->iovecs)) {
+    if (!transfer->iovec_count ||
+        read_memory(&piece, sizeof(piece), transfer->iovecs, transfer->iovecs_are_in_kernel)) {
       record_gap(transfer, steps->flow, transfer->remaining, TAP_CAUSE_FAULT);
       return 1;
     }

@@ -24,7 +24,16 @@ struct CaptureOptions: ParsableArguments {
   @Flag(name: .long, help: "Show rates, the fill of the ring and losses each second, on standard error.")
   var stats = false
 
-  @Flag(name: .long, help: "Show what libbpf and the kernel say while the kernel program is loaded.")
+  @Option(
+    name: .long,
+    help: ArgumentHelp(
+      "How to see the bytes: fentry (kernel 6.1 or later), tracepoint (6.3 or later), or the best that works (auto).",
+      valueName: "auto|fentry|tracepoint"))
+  var engine = EngineChoice.auto
+
+  @Flag(
+    name: .long,
+    help: "Show what libbpf and the kernel say while the kernel program is loaded, and why an engine is not used.")
   var verbose = false
 
   @OptionGroup(title: "Filters of a live capture") var filters: FilterOptions

@@ -43,17 +43,18 @@ struct CaptureSession: ~Copyable {
     // Before the kernel program is loaded: the child is to inherit nothing of it.
     var command: LaunchedCommand? = nil
     if !options.command.isEmpty { command = try LaunchedCommand.start(options.command) }
-    var program = try KernelProgram.load(settings)
+    let commandPID = command?.pid
+    let program = try KernelProgram.begin(options.engine, settings) { program throws(CaptureFailure) in
+      program.excluded.insert(getpid())
+      if let pid = commandPID { program.traced.insert(pid) }
+      try program.choose(filters.cgroups)
+    }
     let ring = try RingReader.map(descriptor: program.ring, ringBytes: settings.ringBytes)
     let waiter = try Waiter.open(ring: program.ring, output: STDOUT_FILENO)
     var recorder = EventRecorder(
       output: Output(descriptor: STDOUT_FILENO), pipeline: Pipeline(output: STDOUT_FILENO), excluded: program.excluded,
       askedFor: Set(filters.processes))
 
-    program.excluded.insert(getpid())
-    if let pid = command?.pid { program.traced.insert(pid) }
-    try program.choose(filters.cgroups)
-    try program.attach()
     // After attaching: what happens meanwhile is in the ring, and is applied on top of what /proc shows.
     recorder.processes.scan()
     try CaptureSession.trace(Set(filters.processes), in: program.traced)
@@ -146,7 +147,7 @@ struct CaptureSession: ~Copyable {
     }
     recorder.output.flush()
     let size = settings.ringBytes >= 1 << 20 ? "\(settings.ringBytes >> 20) MiB" : "\(settings.ringBytes >> 10) KiB"
-    diagnostics.report("ready (tracepoint engine, ring \(size))")
+    diagnostics.report("ready (\(program.engine.rawValue) engine, ring \(size))")
     if let pid = command?.pid {
       CaptureSignals.command.store(pid, ordering: .relaxed)
       command?.release()
@@ -251,7 +252,7 @@ struct CaptureSession: ~Copyable {
         .info, "the command has ended; still running are \(survivors.joined(separator: ", "))",
         counters: [("processes", UInt64(survivors.count))])
     }
-    recorder.finish(losses: program.losses, dismissed: program.dismissed)
+    recorder.finish(losses: program.losses, dismissed: program.dismissed, missedCalls: program.missedCalls)
   }
 
   private mutating func drainAll() {
@@ -280,6 +281,12 @@ struct CaptureSession: ~Copyable {
         .warning,
         "the ring was full: \(losses.process_records) starts and ends of processes were lost; /proc filled in",
         counters: [("lost_process_records", losses.process_records)])
+    }
+    let missedCalls = program.missedCalls
+    if missedCalls > 0 {
+      let text = "the kernel did not show \(missedCalls) calls: their bytes are not in the totals"
+      recorder.notice(.warning, text, counters: [("missed_calls", missedCalls)])
+      diagnostics.report(text, remedy: "It preempts programs inside the kernel; boot with preempt=voluntary.")
     }
     if losses.forgotten_ends > 0 || losses.untracked_bytes > 0 {
       recorder.notice(

@@ -8,6 +8,9 @@ import time
 ROOT = os.path.abspath(os.path.join(os.path.dirname(__file__), "..", "..", ".."))
 BIN = os.path.join(ROOT, ".build", "release")
 
+# The engine that captures use, where the tests run once for each of several.
+ENGINE = os.environ.get("TAP_ENGINE")
+
 
 def tool(name):
     """Path of one of our programs."""
@@ -70,7 +73,8 @@ class Capture(Pipeline):
     """A pipeline that begins with tap-capture; constructed when the capture is ready."""
 
     def __init__(self, directory, options, stages=(), **popen_options):
-        capture = [tool("tap-capture"), *map(str, options)]
+        engine = ["--engine", ENGINE] if ENGINE else []
+        capture = [tool("tap-capture"), *engine, *map(str, options)]
         super().__init__(directory, [capture, *stages], **popen_options)
         deadline = time.monotonic() + 30
         while "tap-capture: ready" not in self.errors():

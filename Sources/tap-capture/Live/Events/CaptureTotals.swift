@@ -17,9 +17,10 @@ struct CaptureTotals {
     }
   }
 
-  /// Counters for the end frame. `losses` are those of the kernel program.
+  /// Counters for the end frame. `losses` are those of the kernel program, `missedCalls`
+  /// those that it was not run for.
   func counters(
-    losses: tap_loss_counters, dismissed: tap_dismissal_counters
+    losses: tap_loss_counters, dismissed: tap_dismissal_counters, missedCalls: UInt64
   ) -> [(name: String, value: UInt64)] {
     [("flows", flows), ("data_frames", dataFrames), ("data_bytes", dataBytes)]
       + gapBytes.map { ("gap_bytes_\($0.reason.rawValue)", $0.bytes) }
@@ -27,6 +28,7 @@ struct CaptureTotals {
       + [
         ("lost_transfer_records", losses.transfer_records), ("lost_process_records", losses.process_records),
         ("lost_flow_ends", losses.forgotten_ends), ("untracked_bytes", losses.untracked_bytes),
+        ("missed_calls", missedCalls),
       ]
   }
 }

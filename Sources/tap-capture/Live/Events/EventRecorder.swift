@@ -293,8 +293,9 @@ struct EventRecorder: ~Copyable {
   }
 
   /// Ends the stream.
-  mutating func finish(losses: tap_loss_counters, dismissed: tap_dismissal_counters) {
-    EndFrame(isComplete: true, totals: totals.counters(losses: losses, dismissed: dismissed)).append(to: &output.buffer)
+  mutating func finish(losses: tap_loss_counters, dismissed: tap_dismissal_counters, missedCalls: UInt64) {
+    let totals = totals.counters(losses: losses, dismissed: dismissed, missedCalls: missedCalls)
+    EndFrame(isComplete: true, totals: totals).append(to: &output.buffer)
     output.flush()
   }
 }

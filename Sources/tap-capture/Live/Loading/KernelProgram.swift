@@ -33,8 +33,10 @@ struct KernelProgram: ~Copyable {
   let excluded: ProcessSet
   private let state: UnsafeMutablePointer<tap_shared_state>
 
-  /// The programs that see bytes move. The fentry engine will have a list of its own.
-  private static let tracepointEngine = ["socket_sent", "socket_received"]
+  /// The engine whose programs are in the kernel.
+  let engine: CaptureEngine
+  private let transferPrograms: [String]
+
   /// First what says who is who.
   private static let commonPrograms = [
     "process_forked", "process_executed", "process_exited", "socket_changed_state", "socket_destroyed",
@@ -43,25 +45,56 @@ struct KernelProgram: ~Copyable {
   private static let unixFlowsProgram = "list_unix_flows"
   private static let censusPrograms = ["find_listeners", "find_connections"]
 
-  /// Loads it into the kernel; nothing runs yet.
-  static func load(_ settings: KernelSettings) throws(CaptureFailure) -> KernelProgram {
+  /// Captures from here on, with the first engine of the choice that the kernel takes. `prepare` is called when it is
+  /// loaded and nothing runs yet; more than once if engines are refused.
+  static func begin(
+    _ choice: EngineChoice, _ settings: KernelSettings,
+    prepare: (borrowing KernelProgram) throws(CaptureFailure) -> Void
+  ) throws(CaptureFailure) -> KernelProgram {
+    var refusals: [EngineRefusal] = []
+    for engine in choice.engines {
+      do throws(CaptureFailure) {
+        LibbpfMessages.forget()
+        var program = try load(settings, engine)
+        try prepare(program)
+        try program.attach()
+        LibbpfMessages.report("using the \(engine.rawValue) engine")
+        return program
+      } catch {
+        LibbpfMessages.report("the \(engine.rawValue) engine is refused: \(error.message)")
+        refusals.append(EngineRefusal(engine: engine, failure: error))
+      }
+    }
+    throw LoadFailure.merge(refusals)
+  }
+
+  private static func load(_ settings: KernelSettings, _ engine: CaptureEngine) throws(CaptureFailure) -> KernelProgram
+  {
     let image = decodeImage()
     guard let object = image.withUnsafeBytes({ bpf_object__open_mem($0.baseAddress, $0.count, nil) }) else {
-      throw LoadFailure.diagnose(errno, doing: "read the kernel program")
+      throw LoadFailure.diagnose(errno, doing: "read the kernel program", engine)
     }
     do throws(CaptureFailure) {
       try configure(object, settings)
+      let transferPrograms = engine.programNames()
+      choosePrograms(of: object, transferPrograms)
       let result = bpf_object__load(object)
-      guard result == 0 else { throw LoadFailure.diagnose(-result, doing: "load the kernel program") }
+      guard result == 0 else { throw LoadFailure.diagnose(-result, doing: "load the kernel program", engine) }
       let maps = try Maps(of: object)
-      return KernelProgram(object: object, maps: maps, state: try mapState(of: object))
+      return KernelProgram(
+        object: object, maps: maps, state: try mapState(of: object), engine: engine, transferPrograms: transferPrograms)
     } catch {
       bpf_object__close(object)
       throw error
     }
   }
 
-  private init(object: OpaquePointer, maps: Maps, state: UnsafeMutablePointer<tap_shared_state>) {
+  private init(
+    object: OpaquePointer, maps: Maps, state: UnsafeMutablePointer<tap_shared_state>, engine: CaptureEngine,
+    transferPrograms: [String]
+  ) {
+    self.engine = engine
+    self.transferPrograms = transferPrograms
     self.object = object
     self.maps = maps
     self.state = state
@@ -78,6 +111,15 @@ struct KernelProgram: ~Copyable {
   }
 
   // MARK: Before loading
+
+  /// Leaves out what belongs to another engine, or hooks what this kernel does not have.
+  private static func choosePrograms(of object: OpaquePointer, _ transferPrograms: [String]) {
+    let engines: [CaptureEngine] = [.fentry, .tracepoint]
+    for name in engines.flatMap(\.programs).map(\.name) where !transferPrograms.contains(name) {
+      guard let program = bpf_object__find_program_by_name(object, name) else { continue }
+      bpf_program__set_autoload(program, false)
+    }
+  }
 
   private static func decodeImage() -> [UInt8] {
     kernelProgramImage.withUTF8Buffer { String(decoding: $0, as: UTF8.self) }
@@ -118,17 +160,16 @@ struct KernelProgram: ~Copyable {
   /// The descriptor of the ring.
   var ring: Int32 { maps.ring }
 
-  /// Begins to capture.
-  mutating func attach() throws(CaptureFailure) {
+  private mutating func attach() throws(CaptureFailure) {
     for name in KernelProgram.commonPrograms { otherLinks.append(try attach(name)) }
-    for name in KernelProgram.tracepointEngine { transferLinks.append(try attach(name)) }
+    for name in transferPrograms { transferLinks.append(try attach(name)) }
     openFlowsLink = try attachOverFlows(KernelProgram.openFlowsProgram)
     unixFlowsLink = try attachOverFlows(KernelProgram.unixFlowsProgram)
   }
 
   private func attach(_ name: String) throws(CaptureFailure) -> OpaquePointer {
     guard let program = bpf_object__find_program_by_name(object, name), let link = bpf_program__attach(program) else {
-      throw LoadFailure.diagnose(errno, doing: "attach '\(name)'")
+      throw LoadFailure.diagnose(errno, doing: "attach '\(name)'", engine)
     }
     return link
   }
@@ -188,6 +229,18 @@ struct KernelProgram: ~Copyable {
 
   /// What the kernel program counts.
   var counters: KernelCounters { KernelCounters(state: state) }
+
+  /// Calls that moved bytes and for which the kernel did not run our program, because their processor was in the middle of
+  /// the same one. The sum of the counters that the kernel keeps (bpf_prog_info in <linux/bpf.h>).
+  var missedCalls: UInt64 {
+    transferPrograms.reduce(0) { sum, name in
+      guard let program = bpf_object__find_program_by_name(object, name) else { return sum }
+      var info = bpf_prog_info()
+      var size = UInt32(MemoryLayout<bpf_prog_info>.size)
+      guard bpf_obj_get_info_by_fd(bpf_program__fd(program), &info, &size) == 0 else { return sum }
+      return sum &+ info.recursion_misses
+    }
+  }
 
   /// What could not be recorded so far.
   var losses: tap_loss_counters { counters.losses }

@@ -27,10 +27,16 @@ enum LibbpfMessages {
 
   private static func receive(_ text: String) {
     kept.withLock { $0 = String(($0 + text).suffix(keptBytes)) }
-    if isVerbose.load(ordering: .relaxed) {
-      Diagnostics(program: "tap-capture").report(text.trimmingSuffix { $0.isNewline })
-    }
+    report(text.trimmingSuffix { $0.isNewline })
   }
+
+  /// Shows a message of our own among those of libbpf, if they are shown.
+  static func report(_ text: String) {
+    if isVerbose.load(ordering: .relaxed) { Diagnostics(program: "tap-capture").report(text) }
+  }
+
+  /// Begins anew: what was said until now is of another attempt.
+  static func forget() { kept.withLock { $0 = "" } }
 
   /// The messages so far.
   static var text: String { kept.withLock { $0 } }

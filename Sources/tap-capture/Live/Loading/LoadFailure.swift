@@ -4,6 +4,12 @@ import CaptureSystem
 import Glibc
 import TapWire
 
+/// An engine that could not be used.
+struct EngineRefusal {
+  var engine: CaptureEngine
+  var failure: CaptureFailure
+}
+
 enum LoadFailure {
   static let typeInformationPath = "/sys/kernel/btf/vmlinux"
   private static let lockdownPath = "/sys/kernel/security/lockdown"
@@ -29,8 +35,8 @@ enum LoadFailure {
     }
   }
 
-  /// The failure for an error of libbpf or the kernel, with what libbpf said of it.
-  static func diagnose(_ code: Int32, doing operation: String) -> CaptureFailure {
+  /// The failure for an error of libbpf or the kernel, with what libbpf said of it. `engine`: whose programs they were.
+  static func diagnose(_ code: Int32, doing operation: String, _ engine: CaptureEngine? = nil) -> CaptureFailure {
     let messages = LibbpfMessages.text
     if code == EPERM || code == EACCES, isLockedDown {
       return CaptureFailure(
@@ -48,11 +54,32 @@ enum LoadFailure {
         "cannot \(operation): this kernel has no tracepoint sock_send_length",
         remedy: "The tracepoint engine needs kernel 6.3 or later; this one is \(kernelRelease).", status: .unavailable)
     }
+    // EACCES is the verifier's, and a mistake of ours.
+    if engine == .fentry, code == EPERM || code == notSupportedInKernel {
+      return CaptureFailure(
+        "cannot \(operation): this kernel refuses the programs of the fentry engine (\(errorText(code)))",
+        remedy: "Choose --engine tracepoint, which needs kernel 6.3 or later; this one is \(kernelRelease).",
+        status: code == EPERM ? .noPermission : .unavailable)
+    }
     let cause = condensed(messages) ?? errorText(code)
     return CaptureFailure(
       "cannot \(operation): \(cause)",
       remedy: "Run it again with --verbose to see all that libbpf and the kernel say.",
       status: code == EPERM || code == EACCES ? .noPermission : .unavailable)
+  }
+
+  // ENOTSUPP of <linux/errno.h>, which user space has no name for: no trampolines on this kernel.
+  private static let notSupportedInKernel: Int32 = 524
+
+  /// One failure for all engines that were tried; there must be one at least.
+  static func merge(_ refusals: [EngineRefusal]) -> CaptureFailure {
+    guard let last = refusals.last, refusals.count > 1 else {
+      return refusals.first?.failure ?? CaptureFailure("there is no engine to capture with", status: .unavailable)
+    }
+    let reasons = refusals.map { "\($0.engine.rawValue): \($0.failure.message)" }
+    return CaptureFailure(
+      "no engine works here: \(reasons.joined(separator: "; "))", remedy: last.failure.remedy,
+      status: refusals.contains { $0.failure.status == .unavailable } ? .unavailable : .noPermission)
   }
 
   /// `[none] integrity confidentiality`: the level in force stands in brackets.
