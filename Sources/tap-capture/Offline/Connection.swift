@@ -107,7 +107,10 @@ final class Connection {
   func receive(_ segment: TCPSegment, from sender: End, time: UInt64, packet: UInt64, to writer: FlowWriter) {
     lastPacket = packet
     // What comes behind the end is a retransmission or a late acknowledgement.
-    guard !isEnded else { return }
+    guard !isEnded else {
+      writer.totals.repeatedBytes += UInt64(segment.payloadLength)
+      return
+    }
     packets += 1
     let moment = PacketMoment(packet: packets, time: time)
     if segment.isSyn { shakeHands(segment, from: sender, to: writer) }
@@ -131,6 +134,8 @@ final class Connection {
   private func shakeHands(_ segment: TCPSegment, from sender: End, to writer: FlowWriter) {
     // Only who answers acknowledges in its SYN (RFC 9293, section 3.5); of two that open at once the first is the client.
     if opener == nil { opener = segment.acknowledgement == nil ? sender : sender.opposite }
+    fromFirst.isOpened = true
+    fromSecond.isOpened = true
     if sender == .first { windowShifts.first = segment.windowShift } else { windowShifts.second = segment.windowShift }
     writer.select(self, sender)
     withStream(from: sender) { $0.begin(behindSyn: segment.sequence, to: writer) }
@@ -144,8 +149,6 @@ final class Connection {
     let window = Int64(segment.window) << (segment.isSyn ? 0 : shift ?? 14)
     writer.select(self, sender.opposite)
     withStream(from: sender.opposite) {
-      // The other SYN is not in the file, but the first acknowledgement of it says where it was.
-      if $0.isUnseen, opener != nil { $0.begin(behindSyn: number &- 1, to: writer) }
       $0.acknowledge(number, window: window, moment, to: writer)
     }
   }

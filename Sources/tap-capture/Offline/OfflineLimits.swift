@@ -21,6 +21,8 @@ enum OfflineLimits {
 
   /// The largest window that TCP has (RFC 7323, section 2.3): what lies further away is of another connection.
   static let windowBytes: Int64 = 1 << 30
+  /// How far behind the end of a connection its late segments may lie.
+  static let lateBytes: Int64 = 16 << 20
 
   /// IP packets whose fragments are collected, their bytes, and how long after the first one (Linux:
   /// net.ipv4.ipfrag_time).

@@ -21,13 +21,12 @@ struct PacketMoment {
 
 /// Reassembles the bytes of one direction from its segments.
 ///
-/// Positions count the bytes from the first segment that was seen. Where the stream begins is known from the handshake;
-/// joined in the middle, it begins with the first position that comes within a short wait, since the first packets of a
-/// file can stand out of order too.
+/// Positions count the bytes from the first segment that was seen. Where the stream begins is known from its SYN, or else
+/// is the lowest position that comes within a short wait, since the first packets of a file can stand out of order too.
 struct TCPStream {
   private enum Beginning {
     case unseen
-    /// Segments wait for one that may come before them.
+    /// Segments wait for the SYN, or for one that may come before them.
     case tentative(since: PacketMoment)
     case settled
   }
@@ -38,12 +37,16 @@ struct TCPStream {
   private var sequence: UInt32 = 0
   private var origin: Int64 = 0
   private(set) var waiting = WaitingSegments()
-  /// How far the peer has acknowledged, and since when that is beyond `next`.
+  /// How far the peer has acknowledged, and since when that is beyond the next byte.
   private var acknowledged: Int64 = 0
   private var acknowledgedSince: PacketMoment?
   /// Since when segments wait behind a hole.
   private var holeSince: PacketMoment?
   private var fin: Int64?
+  /// The lowest position that was acknowledged before the stream is settled, where its connection was seen to open.
+  private var opening: Int64?
+  /// Whether a SYN of either end was seen: then nothing moved before the first acknowledgement.
+  var isOpened = false
   /// The peer's window beyond `acknowledged`, at most.
   private var windowBytes = OfflineLimits.windowBytes
   private var latestTime: UInt64 = 0
@@ -85,7 +88,13 @@ struct TCPStream {
     }
   }
 
-  private var lowest: Int64 { waiting.first?.position ?? fin ?? next }
+  private var lowest: Int64 { min(waiting.first?.position ?? .max, min(fin ?? .max, opening ?? .max)) }
+
+  private mutating func expect(_ first: UInt32, _ moment: PacketMoment) {
+    sequence = first
+    beginning = .tentative(since: moment)
+    acknowledged = .min
+  }
 
   private mutating func settle(to sink: some TCPStreamSink) {
     move(to: lowest)
@@ -97,7 +106,8 @@ struct TCPStream {
   private mutating func move(to position: Int64) {
     sequence = sequence &+ UInt32(truncatingIfNeeded: position - next)
     next = position
-    acknowledged = position
+    acknowledged = max(acknowledged, position)
+    acknowledgedSince = nil
   }
 
   // MARK: Segments
@@ -105,13 +115,13 @@ struct TCPStream {
   /// The position of a sequence number: the one nearest to the next byte (RFC 9293, section 3.4: modulo 2^32).
   private func place(_ number: UInt32) -> Int64 { next + Int64(Int32(bitPattern: number &- sequence)) }
 
-  /// Whether a segment lies so far away that it is of another connection between the same ports, or, of a stream that has
-  /// ended, behind its end.
+  /// Whether a segment is of another connection between the same ports: it lies further away than a window reaches. Of a
+  /// connection that has ended only what is late may come: nothing behind the end.
   func isForeign(_ segment: TCPSegment, isEnded: Bool) -> Bool {
     guard isSettled else { return false }
     let position = place(segment.payloadSequence)
-    if isEnded, let fin { return position > fin }
-    return abs(position - next) > OfflineLimits.windowBytes
+    guard isEnded else { return abs(position - next) > OfflineLimits.windowBytes }
+    return position > fin ?? next + windowBytes || position < next - OfflineLimits.lateBytes
   }
 
   /// Whether a receiver would believe this reset (RFC 9293, section 3.10.7.4: the sequence number lies in the window).
@@ -124,13 +134,14 @@ struct TCPStream {
   mutating func add(_ segment: TCPSegment, _ moment: PacketMoment, to sink: some TCPStreamSink) {
     if isUnseen {
       guard segment.payloadLength > 0 || segment.isFin else { return }
-      sequence = segment.payloadSequence
-      beginning = .tentative(since: moment)
+      expect(segment.payloadSequence, moment)
     }
     let start = place(segment.payloadSequence)
-    // A FIN that lies in the past is a retransmission's.
-    if segment.isFin, fin == nil, start + Int64(segment.payloadLength) >= next || !isSettled {
-      fin = start + Int64(segment.payloadLength)
+    let end = start + Int64(segment.payloadLength)
+    // A FIN that lies in the past is a retransmission's. Its acknowledgement, which may stand before it, is not of a byte.
+    if segment.isFin, fin == nil, end >= next || !isSettled {
+      fin = end
+      acknowledged = min(acknowledged, max(end, next))
     }
     if segment.payloadLength > 0 { place(segment, at: start, moment.time, to: sink) }
     giveUpIfHopeless(moment, to: sink)
@@ -191,22 +202,22 @@ struct TCPStream {
 
   /// The peer has received everything before `number` and has room for `window` bytes more.
   mutating func acknowledge(_ number: UInt32, window: Int64, _ moment: PacketMoment, to sink: some TCPStreamSink) {
-    guard !isUnseen else { return }
     windowBytes = window
-    let position = place(number)
-    if !isSettled {
-      // Nothing is outstanding before what was acknowledged.
-      if position > lowest { settle(to: sink) } else { return }
+    if isUnseen {
+      guard isOpened else { return }
+      expect(number, moment)
     }
+    let position = place(number)
+    guard position - next <= OfflineLimits.windowBytes else { return }
+    if !isSettled, isOpened { opening = min(opening ?? position, position) }
     // The acknowledgement of a FIN counts one more than the stream has.
-    if position - next <= OfflineLimits.windowBytes { acknowledged = max(acknowledged, min(position, fin ?? position)) }
+    acknowledged = max(acknowledged, min(position, fin ?? position))
     giveUpIfHopeless(moment, to: sink)
   }
 
   private mutating func giveUpIfHopeless(_ moment: PacketMoment, to sink: some TCPStreamSink) {
     if case .tentative(let since) = beginning {
-      if waiting.isFull || isPast(moment, since, acknowledgedToo: true) { settle(to: sink) }
-      return
+      if waiting.isFull || isPast(moment, since, acknowledgedToo: true) { settle(to: sink) } else { return }
     }
     if acknowledged > next {
       let since = acknowledgedSince ?? moment
