@@ -11,13 +11,14 @@ import decode  # noqa: E402
 import dismissed  # noqa: E402
 import hooks  # noqa: E402
 import live  # noqa: E402
+import offline  # noqa: E402
 from report import idleness, machine  # noqa: E402
 
 
 def main():
     parser = argparse.ArgumentParser(prog="scripts/bench", description="Measure the toolkit beside its competitors.")
     parser.add_argument("--quick", action="store_true", help="once and short: shows that it works, not how fast")
-    parser.add_argument("parts", nargs="*", help="live, hooks, dismissed, decode; all if none is named")
+    parser.add_argument("parts", nargs="*", help="live, hooks, dismissed, decode, offline; all if none is named")
     options = parser.parse_args()
     rounds, requests = (1, 10_000) if options.quick else (5, 200_000)
     # Throughput of three processes on two cores varies most: more rounds, and shorter ones.
@@ -29,6 +30,7 @@ def main():
             "hooks": lambda: hooks.measure(work, requests),
             "dismissed": lambda: dismissed.measure(work, min(rounds, 3), 10**8 if options.quick else 10**10),
             "decode": lambda: decode.measure(work, rounds, 20_000 if options.quick else 500_000),
+            "offline": lambda: offline.measure(work, rounds, 2_000 if options.quick else 120_000),
         }
         unknown = set(options.parts) - set(parts)
         if unknown:
