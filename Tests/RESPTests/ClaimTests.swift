@@ -83,11 +83,11 @@ import Testing
   @Test func joinedAtEveryByte() throws {
     let request = encode("SET", "key", "some\r\nvalue") + encode("GET", "key")
     let reply = Array("+OK\r\n$11\r\nsome\r\nvalue\r\n".utf8)
-    let rest: [Event] = [
-      .command("MGET a b"), .server("*2\r\n$1\r\n1\r\n$1\r\n2\r\n"), .command("GET a"), .server("$1\r\n1\r\n"),
-      .silence(milliseconds: 100), .command("GET x"), .server("$-1\r\n"),
-      .silence(milliseconds: 100), .command("GET b"), .server("$1\r\n2\r\n"),
-    ]
+    let rest: [Event] =
+      [
+        .command("MGET a b"), .server("*2\r\n$1\r\n1\r\n$1\r\n2\r\n"), .command("GET a"), .server("$1\r\n1\r\n"),
+        .silence(milliseconds: 100),
+      ] + Event.quietRounds + [.command("GET b"), .server("$1\r\n2\r\n")]
     for start in 0...(request.count + reply.count) {
       let events: [Event] =
         start < request.count
@@ -96,7 +96,7 @@ import Testing
       conversation.isPreexisting = true
       let decoded = try Decoded(conversation)
       #expect(decoded.lines.last == "GET [b] → bulk_string 2", "joined at byte \(start)")
-      for exchange in decoded.exchanges.dropLast(2) {
+      for exchange in decoded.exchanges.dropLast(2) where exchange.request?.hasPrefix("GET [x]") != true {
         #expect(exchange.flags.contains("unvouched"), "joined at byte \(start): \(exchange)")
       }
     }
@@ -105,10 +105,10 @@ import Testing
   /// Joined inside of a value of a megabyte that says nothing.
   @Test func joinedInsideALargeValue() throws {
     let rest = [UInt8](repeating: 0x78, count: 1 << 20) + [0x0d, 0x0a]
-    var conversation = Conversation([
-      .client(rest), .server("+OK\r\n"), .command("GET a"), .server("$1\r\n1\r\n"), .silence(milliseconds: 100),
-      .command("GET b"), .server("$1\r\n2\r\n"),
-    ])
+    var conversation = Conversation(
+      [
+        .client(rest), .server("+OK\r\n"), .command("GET a"), .server("$1\r\n1\r\n"), .silence(milliseconds: 100),
+      ] + Event.quietRounds + [.command("GET b"), .server("$1\r\n2\r\n")])
     conversation.isPreexisting = true
     conversation.split = { count in
       Array(repeating: 16_384, count: count / 16_384) + (count % 16_384 > 0 ? [count % 16_384] : [])

@@ -151,19 +151,15 @@ import Testing
   private static func run(_ seed: UInt64, _ shares: inout Shares) throws {
     var generator = SeededGenerator(seed: seed)
     let workload = Workload("", &generator, bursts: 24)
-    // Between two silences behind the last loss commands and replies balance: what follows must be found and vouched for.
-    let first = Workload("m", &generator, bursts: 3)
-    let second = Workload("n", &generator, bursts: 3)
+    // Between silences behind the last loss commands and replies balance: what follows must be found and vouched for.
+    let quiet = (0...QuietPoints.enough).map { Workload("m\($0)n", &generator, bursts: 3) }
     let tail = Workload("t", &generator, bursts: 4)
     let gaps = Int.random(in: 1...3, using: &generator)
     var conversation = Conversation(
-      workload.losing(gaps, &generator) + first.events + [.silence(milliseconds: 100)] + second.events + [
-        .silence(milliseconds: 100)
-      ]
-        + tail.events)
+      workload.losing(gaps, &generator) + quiet.flatMap { $0.events + [.silence(milliseconds: 100)] } + tail.events)
     conversation.isPreexisting = Int.random(in: 0..<8, using: &generator) == 0
     conversation.role = Bool.random(using: &generator) ? .client : .server
-    let all = workload.truths + first.truths + second.truths + tail.truths
+    let all = workload.truths + quiet.flatMap(\.truths) + tail.truths
     let truths = Dictionary(uniqueKeysWithValues: all.map { ($0.request, $0) })
     let decoded = try Decoded(conversation)
     shares.cases += 1

@@ -35,7 +35,7 @@ import Testing
     #expect(try decode(.client(words + "\r\n"), .server("+OK\r\n")) == ["\(shown) → simple_string OK"])
     #expect(
       try decode(.command("MULTI"), .server("+OK\r\n"), .command(words), .server("+QUEUED\r\n"))
-        == ["MULTI [] → simple_string OK", "\(shown) → simple_string QUEUED"])
+        == ["MULTI [] → simple_string OK", "\(shown) → simple_string QUEUED (queued)"])
   }
 
   @Test func whatConfigGetAnswers() throws {
@@ -52,8 +52,8 @@ import Testing
       ).last == "EXEC [] → array [[port, 1, requirepass, (redacted)]]")
     // The command may be what was lost.
     #expect(
-      try decode(.clientGap(20), .command("GET a"), .server(array)).last
-        == "GET [a] → array [port, 1, requirepass, (redacted)] (unvouched)")
+      try decode(.clientGap(20), .command("MGET a"), .server(array)).last
+        == "MGET [a] → array [port, 1, requirepass, (redacted)] (unvouched)")
     #expect(
       try decode(.command("CONFIG GET requirepass"), .server(Array("*2\r\n".utf8) + bulk("requirepass") + bulk("")))
         == ["CONFIG [GET, requirepass] → array [requirepass, ]"])

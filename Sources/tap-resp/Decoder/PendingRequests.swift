@@ -131,6 +131,12 @@ struct PendingRequests: ~Copyable {
   /// Flags all that wait as unvouched, at no cost for each.
   mutating func unvouch() { unvouchedEnd = tail }
 
+  /// None of those that wait is in doubt any more.
+  mutating func vouch() {
+    unvouchedEnd = head
+    update { if $0.flags.contains(.unvouched) { $0.flags.remove(.unvouched) } }
+  }
+
   mutating func update(_ body: (inout PendingRequest) -> Void) {
     for index in head..<tail { body(&items[index & (capacity &- 1)]) }
   }

@@ -1,23 +1,39 @@
-// When pairs are certain again: what must be true of a silence before order alone is believed.
+// When pairs are certain again: what must be true of silences before order alone is believed.
 
 /// What a flow has shown since certainty was lost.
 ///
 /// A silence alone proves little: a command that was lost may wait in the server, and its reply then comes behind a
-/// command that was seen. But between two silences as many replies come as commands, more those that wait at the first,
-/// less those that wait at the second. So where commands may be missing, a silence is believed only if commands and
-/// replies have balanced since the one before it. And no silence is believed behind a command that takes its time: what
-/// answered it may have been something else.
+/// command that was seen. Between two silences as many replies come as commands, more those that wait at the first, less
+/// those that wait at the second: a balance says that equally many wait, not that none does. So where commands may be
+/// missing, `enough` silences in a row must balance, with replies that their commands can have, and with no command seen
+/// that takes its time. Then unseen commands could only be waiting if each silence began with one of them held up in the
+/// server, and each ended with its reply alone coming between the commands that were seen.
 struct QuietPoints {
+  /// Silences in a row that make pairs certain where commands may be missing.
+  static let enough = 3
+
+  /// What a silence says.
+  enum Finding {
+    case nothing
+    /// What is pending will not be answered any more, if no lost command waits.
+    case aligned
+    case certain
+  }
+
   /// Commands may be missing, from a join in the middle or a gap in the requests, and wait in the server unseen.
-  private var mayHideCommands: Bool
+  private(set) var mayHideCommands: Bool
   /// Replies are missing: what is pending may have been answered.
   private var hasLostReplies = false
-  /// No silence has come since the join: it counts as one, as most connections are idle most of the time.
+  /// No silence has come since the join: what was under way then has its replies, too.
   private var isJoining: Bool
-  /// Since the last silence: commands that are to be answered, replies, and whether none of either can be missing.
+  /// Silences in a row that balanced.
+  private var balances = 0
+  /// Since the last silence: commands that are to be answered, replies, whether none of either can be missing, and whether
+  /// each reply was one that its command can have.
   private var commands = 0
   private var replies = 0
   private var isWhole = true
+  private var isPossible = true
   /// Whether one of the commands, or one pending at a loss or at a silence, may wait on purpose or run for long.
   private var hasSlow = false
 
@@ -32,6 +48,9 @@ struct QuietPoints {
   }
 
   mutating func noteReply() { replies &+= 1 }
+
+  /// A reply came that the first pending command cannot have.
+  mutating func noteContradiction() { isPossible = false }
 
   /// The bytes before the first command that was found are the rest of one: else it would have been found before.
   mutating func skipCommand() {
@@ -57,21 +76,29 @@ struct QuietPoints {
     if hasSlow { self.hasSlow = true }
   }
 
-  /// A silence ends: returns whether it makes pairs certain. `isQuiet`: both directions stood at a boundary, a reply was
-  /// last, and no pending command is slow. `hasPending`: commands have no reply so far.
-  mutating func endSilence(isQuiet: Bool, hasPending: Bool) -> Bool {
-    // What was under way at the join has its replies too.
-    let isBalanced = isWhole && commands > 0 && (commands == replies || isJoining && commands < replies)
-    let isBelievable = isQuiet && !hasSlow
+  /// A quiet point ends: both directions stood at a boundary, a reply was last, no pending command is slow, and then there
+  /// was silence. `hasPending`: commands have no reply so far.
+  mutating func end(hasPending: Bool) -> Finding {
+    if isWhole, commands == 0, replies == 0 { return .nothing }
+    let hadSlow = hasSlow
+    let hadLoss = !isWhole
+    let isBalanced =
+      isWhole && isPossible && commands > 0 && (commands == replies || isJoining && commands < replies)
+    balances = isBalanced && !hadSlow ? balances + 1 : 0
     commands = 0
     replies = 0
     isWhole = true
+    isPossible = true
     isJoining = false
-    // Where a command came last, the slow one may still be waiting.
-    if isQuiet { hasSlow = false }
-    // Where every command and every reply was seen, a command without one is still being executed.
-    guard isBelievable, isBalanced || !mayHideCommands && (hasLostReplies || !hasPending) else { return false }
+    hasSlow = false
+    guard !hadSlow else { return .nothing }
+    if mayHideCommands {
+      guard balances >= QuietPoints.enough else { return isBalanced || hadLoss ? .aligned : .nothing }
+    } else {
+      // Where every command and every reply was seen, a command without one is still being executed.
+      guard hasLostReplies || !hasPending else { return .nothing }
+    }
     self = QuietPoints(isJoined: false)
-    return true
+    return .certain
   }
 }

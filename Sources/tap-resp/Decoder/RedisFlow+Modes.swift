@@ -32,6 +32,7 @@ extension RedisFlow {
       doubtPairs()
       return emit(reply, response, extraFlags: .push, into: &output)
     }
+    if wasUnvouched { return answerInDoubt(reply, response, into: &output) }
     answer(with: reply, response, into: &output)
   }
 
@@ -73,7 +74,13 @@ extension RedisFlow {
     guard !isNameKnown || traits.effect == .client else { return }
     flags.insert(.unvouched)
     forgetState(into: &output)
+    loseCertaintyOfCommands()
+  }
+
+  /// Commands may be missing from here on.
+  func loseCertaintyOfCommands() {
     quietPoints.loseCommands(hasSlow: pending.hasSlow)
+    ties.forget()
     isVouched = false
     wasUnvouched = true
   }

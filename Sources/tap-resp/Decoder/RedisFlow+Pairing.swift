@@ -37,7 +37,10 @@ extension RedisFlow {
       return emitUnanswerable(request, into: &output)
     }
     pending.append(request)
-    if !isVouched { quietPoints.noteCommand(isSlow: request.isSlow) }
+    if !isVouched {
+      quietPoints.noteCommand(isSlow: request.isSlow)
+      noteTie(commands.message)
+    }
     // From here on its map is finished: a loss drops only what begins behind it.
     commands.writer.beginMessage()
     if !waiting.isEmpty { pairWaiting(into: &output) }
@@ -123,6 +126,7 @@ extension RedisFlow {
 
   func removeFirstPending() {
     guard let request = pending.first else { return }
+    if wasUnvouched { ties.noteRemoved() }
     pending.removeFirst()
     dropRequestMaps(Int(request.bytes))
   }
@@ -327,10 +331,8 @@ extension RedisFlow {
     }
     if !wasUnvouched, hasRoom { return waiting.append(reply, response) }
     // A reply to nothing contradicts what a quiet point promised.
-    if isVouched { quietPoints.loseCommands(hasSlow: pending.hasSlow) }
+    if isVouched { loseCertaintyOfCommands() }
     quietPoints.noteReply()
-    wasUnvouched = true
-    isVouched = false
     waiting.visit { reply, response in emit(reply, response, extraFlags: .unvouched, into: &output) }
     waiting.removeAll()
     emit(reply, response, extraFlags: .unvouched, into: &output)

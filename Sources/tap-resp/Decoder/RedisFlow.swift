@@ -51,6 +51,7 @@ package final class RedisFlow: FlowDecoder {
   /// Whether certainty was ever missing.
   @exclusivity(unchecked) var wasUnvouched: Bool
   @exclusivity(unchecked) var quietPoints: QuietPoints
+  @exclusivity(unchecked) var ties = ContentTies()
   @exclusivity(unchecked) private var commandSearch: BoundarySearch?
   @exclusivity(unchecked) private var replySearch: BoundarySearch?
   @exclusivity(unchecked) var replyFirstByte: UInt64 = 0
@@ -280,7 +281,7 @@ package final class RedisFlow: FlowDecoder {
   private func loseCommands(_ gap: GapFrame, _ nothing: DataFrame, into output: inout Output) {
     if commandSearch != nil {
       endCommandSearch()
-      quietPoints.loseCommands(hasSlow: pending.hasSlow)
+      loseCertaintyOfCommands()
     } else {
       if commands.skip(gap.length) { return receiveCommands(nothing.bytes, nothing, into: &output) }
       if commands.endIncomplete() { finishCommand(nothing, extraFlags: .gap, into: &output) }
@@ -294,9 +295,7 @@ package final class RedisFlow: FlowDecoder {
     commands.startOver()
     commands.writer.dropMessage()
     commandsProved = false
-    quietPoints.loseCommands(hasSlow: pending.hasSlow)
-    isVouched = false
-    wasUnvouched = true
+    loseCertaintyOfCommands()
     forgetState(into: &output)
     // Replies may have been switched off or on where nobody saw it.
     replyMode = .on
@@ -332,16 +331,12 @@ package final class RedisFlow: FlowDecoder {
     replySearch = nil
   }
 
-  /// Certainty comes back at a quiet point: both directions at a boundary that lengths proved, a reply last, and then
-  /// silence. What is pending by then will not be answered any more, except a command that takes its time.
   private func endSilence(at time: UInt64, into output: inout Output) {
     guard time >= lastTime, time - lastTime >= RESPLimits.quietNanoseconds else { return }
     let isQuiet =
       wasReplyLast && commandSearch == nil && replySearch == nil && commandsProved && repliesProved
       && commands.isAtBoundary && replies.isAtBoundary && !pending.hasSlow
-    guard quietPoints.endSilence(isQuiet: isQuiet, hasPending: !pending.isEmpty) else { return }
-    flushPending(into: &output)
-    isVouched = true
+    if isQuiet { endQuietPoint(into: &output) }
   }
 
   // MARK: The end
@@ -369,7 +364,7 @@ package final class RedisFlow: FlowDecoder {
     waiting.removeAll()
   }
 
-  private func flushPending(into output: inout Output) {
+  func flushPending(into output: inout Output) {
     while let request = pending.first { giveUp(request, flags: .unanswered, into: &output) }
   }
 

@@ -67,7 +67,8 @@ struct Subscriptions {
     return text.elementsEqual(UnsafeBufferPointer(start: expected.utf8Start, count: expected.utf8CodeUnitCount))
   }
 
-  private static func value(of response: UnsafeRawBufferPointer) -> (type: String, value: CBORReader)? {
+  /// The type of a response, and a reader that stands before its value.
+  static func value(of response: UnsafeRawBufferPointer) -> (type: String, value: CBORReader)? {
     var reader = CBORReader(response, streamOffset: 0)
     guard let pairs = try? reader.readMapHead() else { return nil }
     var type = ""

@@ -1,0 +1,100 @@
+// When pairs are certain behind a join or a loss: never while a command that nobody saw may still wait in the server.
+import Testing
+
+@testable import RESP
+
+extension Event {
+  /// Commands with their replies, each with a silence behind it: as many as make pairs certain.
+  static let quietRounds: [Event] = Array(
+    repeating: [.command("GET x"), .server("$-1\r\n"), .silence(milliseconds: 100)], count: QuietPoints.enough
+  ).flatMap { $0 }
+}
+
+@Suite struct VouchingTests {
+  private static func joined(_ events: [Event]) throws -> [Exchange] {
+    var conversation = Conversation(events)
+    conversation.isPreexisting = true
+    return try Decoded(conversation).exchanges
+  }
+
+  private static func vouched(_ exchanges: [Exchange]) -> [String] {
+    exchanges.filter { !$0.flags.contains("unvouched") }.map(\.description)
+  }
+
+  private static let pause = Event.silence(milliseconds: 200)
+
+  @Test func ordinaryClientIsVouchedForSoon() throws {
+    let round: [Event] = [.command("GET a"), .server("$1\r\n1\r\n"), Self.pause]
+    let exchanges = try Self.joined(Array(repeating: round, count: 5).flatMap { $0 })
+    #expect(exchanges.count == 5)
+    #expect(Self.vouched(exchanges) == Array(repeating: "GET [a] → bulk_string 1", count: 2))
+  }
+
+  /// Replies that the commands cannot have tell how many are missing: from there on pairs are right, and not vouched for.
+  @Test func blockedCommandsBeforeTheJoin() throws {
+    let job = "*2\r\n$1\r\nq\r\n$3\r\njob\r\n"
+    let exchanges = try Self.joined([
+      .command("GET a"), .server(job), Self.pause, .command("GET b"), .server(job), Self.pause, .server("$1\r\nA\r\n"),
+      .server("$1\r\nB\r\n"), Self.pause, .command("GET c"), .server("$1\r\nC\r\n"),
+    ])
+    #expect(Self.vouched(exchanges) == [])
+    #expect(
+      exchanges.map(\.description).filter { !$0.contains("unrequested") } == [
+        "GET [a] → bulk_string A (unvouched)", "GET [b] → bulk_string B (unvouched)",
+        "GET [c] → bulk_string C (unvouched)",
+      ])
+  }
+
+  /// The same with replies that fit, and behind a gap.
+  @Test(arguments: [true, false]) func scriptsThatRan(isJoin: Bool) throws {
+    let before: [Event] = isJoin ? [] : [.command("GET x"), .server("$-1\r\n"), Self.pause, .clientGap(200)]
+    var conversation = Conversation(
+      before + [
+        .command("GET a"), .server("$2\r\ns1\r\n"), Self.pause, .command("GET b"), .server("$2\r\ns2\r\n"), Self.pause,
+        .command("GET c"), .server("$1\r\nA\r\n"), .server("$1\r\nB\r\n$1\r\nC\r\n"),
+      ])
+    conversation.isPreexisting = isJoin
+    let exchanges = try Decoded(conversation).exchanges.dropFirst(isJoin ? 0 : 1)
+    #expect(Self.vouched(Array(exchanges)) == [])
+  }
+
+  /// A busy connection is never quiet, but what comes back as it was sent tells which command it answers.
+  @Test func echoesOfABusyConnection() throws {
+    func echo(_ number: Int) -> Event { .command("ECHO value-\(number)") }
+    func reply(_ number: Int) -> Event { .server(bulk("value-\(number)")) }
+    let inFlight = 5
+    let commands = (10..<60).map { [echo($0), reply($0 - inFlight)] }.flatMap { $0 }
+    let rest: [Event] = [.command("GET k")] + (55..<60).map(reply) + [.server("$1\r\nv\r\n")]
+    let exchanges = try Self.joined(commands + rest)
+    #expect(exchanges.prefix(inFlight).allSatisfy { $0.request == nil && $0.flags.contains("unvouched") })
+    #expect(
+      exchanges.dropFirst(inFlight).map(\.description)
+        == (10..<60).map { "ECHO [value-\($0)] → bulk_string value-\($0)" } + ["GET [k] → bulk_string v"])
+  }
+
+  /// Replies that were lost: the first that names its command tells which.
+  @Test func echoBehindLostReplies() throws {
+    let decoded = try Decoded(
+      .command("GET a"), .command("GET b"), .serverGap(14), .command("ECHO one-1"), .command("ECHO two-2"),
+      .command("GET c"), .server(bulk("two-2")), .server("$1\r\nc\r\n"))
+    #expect(decoded.lines.suffix(2) == ["ECHO [two-2] → bulk_string two-2", "GET [c] → bulk_string c"])
+    #expect(decoded.exchanges.dropLast(2).allSatisfy { $0.flags == ["unvouched", "unanswered"] })
+  }
+
+  /// Always the same argument: any of them may be the one that is answered.
+  @Test func sameEchoAgainAndAgain() throws {
+    let round: [Event] = [.command("ECHO hello"), .server(bulk("hello"))]
+    #expect(Self.vouched(try Self.joined(Array(repeating: round, count: 50).flatMap { $0 })) == [])
+  }
+
+  /// Certainty that turns out to be none ends at once.
+  @Test func contradictionWithdraws() throws {
+    let exchanges = try Self.joined(
+      Event.quietRounds + [
+        .command("GET a"), .server("$1\r\na\r\n"), .command("INCR n"), .server(bulk("else")), .command("GET b"),
+        .server(":1\r\n"), .server("$1\r\nb\r\n"),
+      ])
+    #expect(Self.vouched(exchanges) == ["GET [a] → bulk_string a"])
+    #expect(exchanges.last?.description == "GET [b] → bulk_string b (unvouched)")
+  }
+}
