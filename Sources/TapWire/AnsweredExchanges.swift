@@ -14,8 +14,8 @@ public struct ExchangeBeginning {
   public init?(flow: UInt64, protocolName: StaticString) {
     guard flow <= 0xffff_ffff, protocolName.utf8CodeUnitCount <= 6 else { return nil }
     var bytes = ByteBuffer(capacityBytes: 16)
-    // The kind and eight fields.
-    bytes.appendArrayHead(9)
+    // The kind and ten fields.
+    bytes.appendArrayHead(11)
     bytes.appendUnsigned(FrameKind.exchange.rawValue)
     bytes.appendUnsigned(flow)
     bytes.append(AnsweredExchanges.timeHead)
@@ -43,7 +43,7 @@ public struct AnsweredExchanges {
   @usableFromInline let beginning: ExchangeBeginning
   /// The end, and the protocol's name behind it.
   @usableFromInline let endAndName: SIMD2<UInt64>
-  /// No flags, and the time of the first byte.
+  /// No flags, the time of the first byte, no process.
   @usableFromInline let trailer: SIMD2<UInt64>
   /// What a frame takes beside its maps and the head of its byte string.
   @usableFromInline let fixedBytes: Int
@@ -51,8 +51,9 @@ public struct AnsweredExchanges {
   /// The head of an unsigned integer of eight bytes.
   @usableFromInline static var timeHead: UInt8 { CBORMajor.unsigned.rawValue | 27 }
   @usableFromInline static var timeBytes: Int { 9 }
+  @usableFromInline static var trailerBytes: Int { 1 + timeBytes + 1 }
 
-  /// What both maps of an exchange may take together.
+  /// What the maps of an exchange may take together.
   public static var maximumMapBytes: Int { Output.flushThresholdBytes - 128 }
 
   /// Whether a time has the head for which everything is laid out: nanoseconds do unless the clock started seconds ago.
@@ -69,10 +70,10 @@ public struct AnsweredExchanges {
     let time = end.byteSwapped
     let head = UInt64(AnsweredExchanges.timeHead)
     endAndName = SIMD2(head | time << 8, time >> 56 | beginning.name << 8)
-    trailer = SIMD2(UInt64(CBORMajor.array.rawValue) | head << 8 | time << 16, time >> 48)
-    // The start without its head, the end, the name, no flags, the first byte.
+    trailer = SIMD2(UInt64(CBORMajor.array.rawValue) | head << 8 | time << 16, time >> 48 | 0xf6 << 16)
+    // The start without its head, the end, the name, the trailer.
     fixedBytes =
-      beginning.wordBytes &+ 8 &+ AnsweredExchanges.timeBytes &+ beginning.nameBytes &+ 1 &+ AnsweredExchanges.timeBytes
+      beginning.wordBytes &+ 8 &+ AnsweredExchanges.timeBytes &+ beginning.nameBytes &+ AnsweredExchanges.trailerBytes
   }
 
   /// Whether it is time for `Output.endAnswered`.
@@ -80,14 +81,14 @@ public struct AnsweredExchanges {
   @inline(__always)
   public var isFull: Bool { next >= limit }
 
-  /// Begins an exchange; returns where its response map goes: the caller writes it, and up to eight bytes behind it that
-  /// mean nothing, and calls `end`.
+  /// Begins an exchange whose request map lies at `request`, with the annotations behind it; returns where its response map
+  /// goes: the caller writes it, and up to eight bytes behind it that mean nothing, and calls `end`.
   @inlinable
   @inline(__always)
   public func begin(
-    start: UInt64, request: UnsafeRawPointer, requestBytes: Int, responseBytes: Int
+    start: UInt64, request: UnsafeRawPointer, requestBytes: Int, annotationBytes: Int, responseBytes: Int
   ) -> UnsafeMutableRawPointer {
-    let content = fixedBytes &+ requestBytes &+ responseBytes
+    let content = fixedBytes &+ requestBytes &+ annotationBytes &+ responseBytes
     var target = next
     // Never so short that the head would take a single byte, nor so long that it would take five.
     if content <= 0xff {
@@ -109,12 +110,15 @@ public struct AnsweredExchanges {
     return target + requestBytes
   }
 
-  /// Ends the exchange whose response ends before `tail`.
+  /// Ends the exchange whose response ends before `tail`, with the annotations.
   @inlinable
   @inline(__always)
-  public mutating func end(behind tail: UnsafeMutableRawPointer) {
+  public mutating func end(
+    behind tail: UnsafeMutableRawPointer, annotations: UnsafeRawPointer, annotationBytes: Int
+  ) {
     tail.storeBytes(of: trailer, as: SIMD2<UInt64>.self)
-    next = tail + (1 &+ AnsweredExchanges.timeBytes)
+    copyMap(from: annotations, to: tail + AnsweredExchanges.trailerBytes, bytes: annotationBytes)
+    next = tail + (AnsweredExchanges.trailerBytes &+ annotationBytes)
   }
 }
 

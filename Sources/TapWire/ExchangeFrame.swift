@@ -19,6 +19,8 @@ public struct ExchangeFrame {
   public var firstByte: UInt64?
   /// The process that made the exchange, where it is not the flow's.
   public var process: UInt64?
+  /// What the decoder says about the exchange beyond what was sent: a CBOR map with the names that the JSON output shows.
+  public var annotations: UnsafeRawBufferPointer?
 
   public init(_ frame: Frame) throws(WireError) {
     try frame.require(7, "exchange")
@@ -38,11 +40,14 @@ public struct ExchangeFrame {
     flags = try fields.readItem()
     firstByte = frame.fieldCount > 7 && !fields.readNullIfPresent() ? try fields.readUnsigned() : nil
     process = frame.fieldCount > 8 && !fields.readNullIfPresent() ? try fields.readUnsigned() : nil
+    annotations =
+      frame.fieldCount > 9 && !fields.readNullIfPresent() ? try fields.readMapItem("annotations, a map or null") : nil
   }
 
   public init(
     flow: UInt64, start: UInt64, end: UInt64?, protocolName: UnsafeRawBufferPointer, request: UnsafeRawBufferPointer?,
-    response: UnsafeRawBufferPointer?, flags: UnsafeRawBufferPointer, firstByte: UInt64?, process: UInt64?
+    response: UnsafeRawBufferPointer?, flags: UnsafeRawBufferPointer, firstByte: UInt64?, process: UInt64?,
+    annotations: UnsafeRawBufferPointer? = nil
   ) {
     self.flow = flow
     self.start = start
@@ -53,6 +58,7 @@ public struct ExchangeFrame {
     self.flags = flags
     self.firstByte = firstByte
     self.process = process
+    self.annotations = annotations
   }
 
   /// Writes the frame. Its length is computed first, so that nothing is moved; trailing nulls are left out.
@@ -60,13 +66,14 @@ public struct ExchangeFrame {
   /// Large maps go to the kernel from where they lie: the output does not grow to their size.
   @inlinable
   public func append(to output: inout Output) {
-    let trailing = process != nil ? 2 : firstByte != nil ? 1 : 0
+    let trailing = annotations != nil ? 3 : process != nil ? 2 : firstByte != nil ? 1 : 0
     var content = 2 + cborHeadBytes(flow) + cborHeadBytes(start)
     content += end.map { cborHeadBytes($0) } ?? 1
     content += cborHeadBytes(UInt64(protocolName.count)) + protocolName.count
     content += (request?.count ?? 1) + (response?.count ?? 1) + flags.count
     if trailing > 0 { content += firstByte.map { cborHeadBytes($0) } ?? 1 }
     if trailing > 1 { content += process.map { cborHeadBytes($0) } ?? 1 }
+    content += annotations?.count ?? 0
     output.buffer.reserve(min(content, Output.flushThresholdBytes) + 64)
     // The heads in one go: 37 bytes at most.
     let tail = output.buffer.unusedTail.assumingMemoryBound(to: UInt8.self)
@@ -88,6 +95,7 @@ public struct ExchangeFrame {
     written &+= store(flags, at: tail + written)
     if trailing > 0 { written &+= storeOptional(firstByte, at: tail + written) }
     if trailing > 1 { written &+= storeOptional(process, at: tail + written) }
+    if trailing > 2 { written &+= store(annotations, at: tail + written) }
     output.buffer.useTail(written)
     output.endRecord()
   }
@@ -102,6 +110,7 @@ public struct ExchangeFrame {
     output.buffer.append(flags)
     if trailing > 0 { output.buffer.appendOptional(firstByte) }
     if trailing > 1 { output.buffer.appendOptional(process) }
+    if trailing > 2 { output.appendMap(annotations) }
     output.endRecord()
   }
 

@@ -13,6 +13,7 @@ struct Exchange: Equatable, CustomStringConvertible {
   /// `simple_string OK`: the type and the value; nil where there is no response.
   var response: String?
   var flags: [String]
+  var annotations: String
   /// What the last connection frame before it said.
   var state = "{}"
 
@@ -31,6 +32,8 @@ struct Exchange: Equatable, CustomStringConvertible {
       }
       return text
     }
+    var about = CBORReader(exchange.annotations ?? UnsafeRawBufferPointer(start: nil, count: 0), streamOffset: 0)
+    annotations = try exchange.annotations == nil ? "-" : about.readRendered()
     var reader = CBORReader(exchange.flags, streamOffset: 0)
     flags = try (0..<reader.readArrayHead()).map { _ in try reader.readText() }
   }

@@ -9,6 +9,7 @@ struct JSONLine: ~Copyable {
   private var splicedNames = ByteBuffer(capacityBytes: 256)
   private var splicedRequestNames: Int?
   private var splicedResponseNames: Int?
+  private var splicedAnnotationNames: Int?
 
   mutating func append(
     _ exchange: ExchangeFrame, within frame: Frame, flow: DescribedFlow?, process: DescribedProcess?,
@@ -28,11 +29,16 @@ struct JSONLine: ~Copyable {
     if isSpliced {
       if let request = exchange.request { try appendMembers(of: request, to: &output) }
       if let response = exchange.response { try appendMembers(of: response, to: &output) }
+      if let annotations = exchange.annotations { try appendMembers(of: annotations, to: &output) }
     } else {
       output.append(",\"request\":")
       try appendWhole(exchange.request, to: &output)
       output.append(",\"response\":")
       try appendWhole(exchange.response, to: &output)
+      if exchange.annotations != nil {
+        output.append(",\"annotations\":")
+        try appendWhole(exchange.annotations, to: &output)
+      }
     }
     appendTimes(exchange, to: &output)
     if let flow { output.append(flow.text.bytes) } else { output.append(",\"client\":null,\"server\":null") }
@@ -54,6 +60,7 @@ struct JSONLine: ~Copyable {
     splicedNames.shrink(toCapacityBytes: 4096)
     splicedRequestNames = nil
     splicedResponseNames = nil
+    splicedAnnotationNames = nil
     if let request = exchange.request {
       guard let count = try addNames(of: request) else { return false }
       splicedRequestNames = count
@@ -61,6 +68,10 @@ struct JSONLine: ~Copyable {
     if let response = exchange.response {
       guard let count = try addNames(of: response) else { return false }
       splicedResponseNames = count
+    }
+    if let annotations = exchange.annotations {
+      guard let count = try addNames(of: annotations) else { return false }
+      splicedAnnotationNames = count
     }
     return true
   }
@@ -71,6 +82,7 @@ struct JSONLine: ~Copyable {
     var position = 0
     guard try matches(exchange.request, splicedRequestNames, &position) else { return false }
     guard try matches(exchange.response, splicedResponseNames, &position) else { return false }
+    guard try matches(exchange.annotations, splicedAnnotationNames, &position) else { return false }
     return position == splicedNames.count
   }
 
@@ -170,6 +182,7 @@ private func isReserved(_ name: UnsafeRawBufferPointer) -> Bool {
   case 8: return matches("protocol") || matches("response")
   case 9: return matches("direction")
   case 10: return matches("latency_ns") || matches("connection")
+  case 11: return matches("annotations")
   case 13: return matches("first_byte_ns")
   default: return false
   }

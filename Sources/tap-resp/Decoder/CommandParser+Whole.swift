@@ -43,11 +43,11 @@ extension CommandParser {
   }
 
   /// The same for the commands in a row that begin in known shapes, at most `limit` of them: nothing is special about any.
-  /// `note` gets the length of each one's map.
+  /// `note` gets the length of each one's map, and of the annotations behind it.
   @inline(__always)
   mutating func takeShaped(
-    _ bytes: UnsafeRawBufferPointer, _ position: inout Int, _ shapes: inout CommandShapes,
-    limit: Int, _ note: (_ mapBytes: Int) -> Void
+    _ bytes: UnsafeRawBufferPointer, _ position: inout Int, _ shapes: inout CommandShapes, limit: Int,
+    _ note: (_ mapBytes: Int, _ annotationBytes: Int) -> Void
   ) {
     guard let base = bytes.baseAddress else { return }
     var left = limit
@@ -55,7 +55,8 @@ extension CommandParser {
     var room = writer.bytes.unusedBytes
     while left > 0, bytes.count &- position >= 16, let shape = shapes.find(base + position) {
       let end = min(bytes.count, position &+ CommandParser.maximumBytes)
-      let wanted = end &- position &+ 48
+      // The keys are a part of the arguments, so that twice their length is enough for both.
+      let wanted = 2 &* (end &- position) &+ 96
       if room < wanted {
         writer.endWholeMessages(target)
         writer.bytes.reserve(wanted)
@@ -65,15 +66,41 @@ extension CommandParser {
       var read = position &+ shape.pointee.inputBytes
       shape.pointee.store(at: target)
       var out = target + shape.pointee.mapBytes
+      let arguments = out
       guard takeArguments(shape.pointee.argumentCount, base, &read, end, &out) else { break }
       let mapBytes = target.distance(to: out)
-      note(mapBytes)
-      room &-= mapBytes
+      shape.pointee.storeAnnotations(at: out)
+      out += shape.pointee.annotationBytes
+      if shape.pointee.keys != 0, !storeKeys(shape.pointee.keys, of: arguments, &out) { break }
+      let heldBytes = target.distance(to: out)
+      note(mapBytes, heldBytes &- mapBytes)
+      room &-= heldBytes
       target = out
       position = read
       left &-= 1
     }
     writer.endWholeMessages(target)
+  }
+
+  /// Writes the keys among the arguments that begin at `arguments`; false where one of them is too long to be whole.
+  @inline(__always)
+  private func storeKeys(
+    _ keys: UInt8, of arguments: UnsafeMutableRawPointer, _ target: inout UnsafeMutableRawPointer
+  ) -> Bool {
+    var item = UnsafeRawPointer(arguments)
+    var left = keys
+    while left != 0 {
+      let length = stringItemBytes(item)
+      if left & 1 == 1 {
+        guard length <= RESPLimits.keyBytes else { return false }
+        // Both ends lie inside of the buffer, with room behind them.
+        if length <= 16 { copyPiece(item, target, at: 0) } else { copyMap(from: item, to: target, bytes: length) }
+        target += length
+      }
+      item += length
+      left >>= 1
+    }
+    return true
   }
 
   /// Takes so many arguments and writes them; false where they are not all there or not well formed.
@@ -96,6 +123,15 @@ extension CommandParser {
     }
     return true
   }
+}
+
+/// The length of a string, with the head that `storeHead` has written.
+@inline(__always)
+private func stringItemBytes(_ item: UnsafeRawPointer) -> Int {
+  let additional = item.load(as: UInt8.self) & 0x1f
+  if additional < 24 { return 1 &+ Int(additional) }
+  if additional == 24 { return 2 &+ Int(item.load(fromByteOffset: 1, as: UInt8.self)) }
+  return 3 &+ Int(UInt16(bigEndian: item.loadUnaligned(fromByteOffset: 1, as: UInt16.self)))
 }
 
 /// `$N\r\n` with N of at most five digits, where N bytes and CRLF follow before `end`; nil for anything else.

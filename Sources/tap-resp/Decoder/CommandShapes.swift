@@ -14,12 +14,19 @@ struct CommandShape {
   private(set) var mapBytes = 0
   private(set) var inputBytes = 0
   private(set) var argumentCount = 0
+  /// The annotations, up to the first key and behind it what the keys overwrite.
+  fileprivate var annotations: (SIMD2<UInt64>, SIMD2<UInt64>) = (.zero, .zero)
+  private(set) var annotationBytes = 0
+  /// Which arguments are keys, the first one in the lowest bit.
+  private(set) var keys: UInt8 = 0
 
   init() {}
 
   /// The shape of the command at `input`, whose request map is at `map`; nil where the count has more than one digit, or the
   /// name more than six letters. Sixteen bytes of the input and 32 of the map must be readable.
-  fileprivate init?(_ input: UnsafeRawPointer, map: UnsafeRawPointer, argumentCount: Int) {
+  fileprivate init?(
+    _ input: UnsafeRawPointer, map: UnsafeRawPointer, argumentCount: Int, keys: UInt8, commandClass: CommandClass
+  ) {
     (first, second) = CommandShape.beginning(of: input)
     let nameBytes = Int(first >> 40 & 0xff) - 0x30
     // Digits and line ends where they stand in the shortest form.
@@ -33,6 +40,15 @@ struct CommandShape {
     mapBytes = 1 + 8 + 1 + nameBytes + 5 + 1
     inputBytes = 8 + nameBytes + 2
     self.argumentCount = argumentCount
+    self.keys = keys
+    var head = ByteBuffer(capacityBytes: 32)
+    head.appendAnnotations(commandClass, keys: keys.nonzeroBitCount, of: keys.nonzeroBitCount)
+    annotationBytes = head.count
+    while head.count < 32 { head.append(0) }
+    annotations = (
+      head.bytes.loadUnaligned(as: SIMD2<UInt64>.self),
+      head.bytes.loadUnaligned(fromByteOffset: 16, as: SIMD2<UInt64>.self)
+    )
   }
 
   /// The first eight bytes, and the next as far as the announced length of the name reaches. Of other forms it makes words
@@ -63,6 +79,13 @@ struct CommandShape {
   func store(at target: UnsafeMutableRawPointer) {
     target.storeBytes(of: map.0, as: SIMD2<UInt64>.self)
     target.storeBytes(of: map.1, toByteOffset: 16, as: SIMD2<UInt64>.self)
+  }
+
+  /// Writes the annotations up to the first key, and up to 32 bytes in all.
+  @inline(__always)
+  func storeAnnotations(at target: UnsafeMutableRawPointer) {
+    target.storeBytes(of: annotations.0, as: SIMD2<UInt64>.self)
+    target.storeBytes(of: annotations.1, toByteOffset: 16, as: SIMD2<UInt64>.self)
   }
 }
 
@@ -98,8 +121,12 @@ struct CommandShapes: ~Copyable {
   }
 
   /// Keeps the shape of a command about which nothing is special.
-  func note(_ input: UnsafeRawPointer, map: UnsafeRawPointer, argumentCount: Int) {
-    guard let shape = CommandShape(input, map: map, argumentCount: argumentCount) else { return }
+  func note(
+    _ input: UnsafeRawPointer, map: UnsafeRawPointer, argumentCount: Int, keys: UInt8, commandClass: CommandClass
+  ) {
+    guard
+      let shape = CommandShape(input, map: map, argumentCount: argumentCount, keys: keys, commandClass: commandClass)
+    else { return }
     slots[CommandShapes.slot(shape.first, shape.second)] = shape
   }
 }

@@ -34,6 +34,13 @@ struct CommandTraits {
   var isBlocking = false
   /// Its arguments may hold passwords.
   var mayHoldSecrets = false
+  var commandClass = CommandClass.unknown
+  /// Its key specifications, for `CommandTable.specifications(of:)`.
+  var keys: UInt16 = 0
+  /// The positions of its keys follow from the number of its arguments.
+  var areKeysConstant = true
+  /// It has subcommands, which have classes and keys of their own.
+  var isContainer = false
 
   /// Whether it changes which commands are answered: those of CLIENT REPLY, and those of which it depends when they act.
   var changesSilence: Bool {
@@ -44,76 +51,36 @@ struct CommandTraits {
   }
 
   /// Nothing is special about it.
-  @inline(__always) var isPlain: Bool { effect == .none && !isBlocking && !mayHoldSecrets }
+  @inline(__always) var isPlain: Bool {
+    effect == .none && !isBlocking && !mayHoldSecrets && areKeysConstant && !isContainer
+  }
 }
 
-/// The special commands by name, found in a few nanoseconds.
-final class CommandTable: Sendable {
-  static let shared = CommandTable()
-
-  /// Of an empty slot the name is empty.
-  private struct Entry {
-    var name = CommandName()
-    var traits = CommandTraits()
-  }
-
-  /// Never changed, and never freed: an array's bounds and optionals would cost more than the search.
-  private nonisolated(unsafe) let slots: UnsafePointer<Entry>
-
-  private init() {
-    let slots = UnsafeMutablePointer<Entry>.allocate(capacity: 256)
-    slots.initialize(repeating: Entry(), count: 256)
-    func add(_ name: StaticString, _ traits: CommandTraits) {
-      let name = CommandName(name)
-      var index = CommandTable.home(name)
-      while slots[index].name.length > 0 { index = (index + 1) & 255 }
-      slots[index] = Entry(name: name, traits: traits)
+extension CommandTraits {
+  /// The commands about which anything is special; the class and the keys of all stand in `CommandTable.commands`.
+  static let special: [String: CommandTraits] = {
+    var special: [String: CommandTraits] = [:]
+    func add(_ names: String, _ traits: CommandTraits) {
+      for name in names.split(separator: " ") { special[String(name)] = traits }
     }
-    for name: StaticString in ["SUBSCRIBE", "PSUBSCRIBE", "SSUBSCRIBE"] {
-      add(name, CommandTraits(effect: .subscribe))
-    }
-    for name: StaticString in ["UNSUBSCRIBE", "PUNSUBSCRIBE", "SUNSUBSCRIBE"] {
-      add(name, CommandTraits(effect: .unsubscribe))
-    }
-    for name: StaticString in [
-      "BLPOP", "BRPOP", "BLMOVE", "BLMPOP", "BRPOPLPUSH", "BZPOPMIN", "BZPOPMAX", "BZMPOP", "XREAD", "XREADGROUP",
-      "WAIT",
-      "WAITAOF",
-    ] { add(name, CommandTraits(isBlocking: true)) }
+    add("SUBSCRIBE PSUBSCRIBE SSUBSCRIBE", CommandTraits(effect: .subscribe))
+    add("UNSUBSCRIBE PUNSUBSCRIBE SUNSUBSCRIBE", CommandTraits(effect: .unsubscribe))
+    add(
+      "BLPOP BRPOP BLMOVE BLMPOP BRPOPLPUSH BZPOPMIN BZPOPMAX BZMPOP XREAD XREADGROUP WAIT WAITAOF",
+      CommandTraits(isBlocking: true))
     add("HELLO", CommandTraits(effect: .hello, mayHoldSecrets: true))
     add("SELECT", CommandTraits(effect: .select))
     add("AUTH", CommandTraits(effect: .auth, mayHoldSecrets: true))
-    for name: StaticString in ["CONFIG", "ACL", "MIGRATE", "SENTINEL"] {
-      add(name, CommandTraits(mayHoldSecrets: true))
-    }
-    for name: StaticString in ["EVAL", "EVALSHA", "EVAL_RO", "EVALSHA_RO", "FCALL", "FCALL_RO", "DEBUG"] {
-      add(name, CommandTraits(effect: .slow))
-    }
+    add("CONFIG ACL MIGRATE SENTINEL", CommandTraits(mayHoldSecrets: true))
+    add("EVAL EVALSHA EVAL_RO EVALSHA_RO FCALL FCALL_RO DEBUG", CommandTraits(effect: .slow))
     add("MULTI", CommandTraits(effect: .multi))
     add("EXEC", CommandTraits(effect: .exec))
     add("DISCARD", CommandTraits(effect: .discard))
     add("MONITOR", CommandTraits(effect: .monitor))
     add("RESET", CommandTraits(effect: .reset))
     add("CLIENT", CommandTraits(effect: .client))
-    add("SYNC", CommandTraits(effect: .sync))
-    add("PSYNC", CommandTraits(effect: .sync))
+    add("SYNC PSYNC", CommandTraits(effect: .sync))
     add("REPLCONF", CommandTraits(effect: .replconf))
-    self.slots = UnsafePointer(slots)
-  }
-
-  @inline(__always)
-  private static func home(_ name: CommandName) -> Int {
-    Int(truncatingIfNeeded: ((name.low ^ name.high) &* 0x9e37_79b9_7f4a_7c15) >> 56)
-  }
-
-  @inline(__always)
-  func traits(of name: CommandName) -> CommandTraits {
-    var index = CommandTable.home(name)
-    // The table is less than half full: the search ends.
-    while slots[index].name.length > 0 {
-      if slots[index].name == name { return slots[index].traits }
-      index = (index &+ 1) & 255
-    }
-    return CommandTraits()
-  }
+    return special
+  }()
 }

@@ -122,10 +122,8 @@ struct ConnectionState {
 extension ByteBuffer {
   /// Writes a string, of which no more than `limit` bytes are kept.
   mutating func appendCut(_ string: [UInt8], to limit: Int) {
-    let start = count
-    appendString(string)
-    guard string.count > limit + ValueTrimmer.markBytes else { return }
-    let kept = ValueTrimmer.trim(UnsafeMutableRawBufferPointer(rebasing: mutableBytes[start...]), to: limit)
-    truncate(to: start + kept)
+    var item = ByteBuffer(capacityBytes: string.count + 16)
+    item.appendString(string)
+    appendCut(item: item.bytes, to: limit)
   }
 }

@@ -8,8 +8,9 @@ struct PendingRequest {
   let process: UInt64?
   /// Whether its reply is no more than that, and there is nothing to say about it.
   private(set) var isPlain: Bool
-  /// Length of its map.
+  /// Length of its map, and of its annotations behind it.
   var bytes: Int32
+  var annotationBytes: Int32
   var flags: ExchangeFlags { didSet { isPlain = false } }
   let effect: CommandTraits.Effect
   let mayHoldSecrets: Bool
@@ -18,17 +19,47 @@ struct PendingRequest {
 
   @inline(__always)
   init(
-    time: UInt64, process: UInt64?, bytes: Int32, flags: ExchangeFlags = [], effect: CommandTraits.Effect = .none,
+    time: UInt64, process: UInt64?, bytes: Int32, annotationBytes: Int32 = 0, flags: ExchangeFlags = [],
+    effect: CommandTraits.Effect = .none,
     mayHoldSecrets: Bool = false, confirmations: Int32 = 0
   ) {
     self.time = time
     self.process = process
     isPlain = flags.isEmpty && effect == .none && !mayHoldSecrets && process == nil
     self.bytes = bytes
+    self.annotationBytes = annotationBytes
     self.flags = flags
     self.effect = effect
     self.mayHoldSecrets = mayHoldSecrets
     self.confirmations = confirmations
+  }
+
+  /// What it takes in the buffer.
+  @inline(__always) var heldBytes: Int { Int(bytes) &+ Int(annotationBytes) }
+
+  /// Cuts its values to `length` bytes: what lies at `read` moves to `written`, and both move on.
+  mutating func trim(
+    to length: Int, in base: UnsafeMutableRawBufferPointer, from read: inout Int, to written: inout Int
+  ) {
+    let mapBytes = PendingRequest.trim(Int(bytes), to: length, in: base, from: &read, to: &written)
+    if mapBytes < bytes { flags.insert(.cut) }
+    bytes = Int32(truncatingIfNeeded: mapBytes)
+    annotationBytes = Int32(
+      truncatingIfNeeded: PendingRequest.trim(Int(annotationBytes), to: length, in: base, from: &read, to: &written))
+  }
+
+  private static func trim(
+    _ count: Int, to length: Int, in base: UnsafeMutableRawBufferPointer, from read: inout Int, to written: inout Int
+  ) -> Int {
+    let region = UnsafeMutableRawBufferPointer(rebasing: base[read..<(read + count)])
+    let trimmed = ValueTrimmer.trim(region, to: length)
+    if written < read {
+      UnsafeMutableRawBufferPointer(rebasing: base[written..<(written + trimmed)])
+        .copyMemory(from: UnsafeRawBufferPointer(rebasing: region[..<trimmed]))
+    }
+    read += count
+    written += trimmed
+    return trimmed
   }
 
   /// Whether its reply may take long to come.

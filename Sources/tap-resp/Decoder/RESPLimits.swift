@@ -26,6 +26,9 @@ package enum RESPLimits {
   package static let searchBytes = 64 << 10
   /// A command has at most so many arguments (redis-server: 1024 * 1024 by default, up to INT_MAX).
   package static let arguments: Int64 = 0x7fff_ffff
+  /// Keys that are shown of a command, and what is shown of each.
+  static let keys = 128
+  static let keyBytes = 1024
   /// Silence of the whole flow that makes a quiet point.
   package static let quietNanoseconds: UInt64 = 100_000_000
 }

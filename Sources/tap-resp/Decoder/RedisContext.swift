@@ -81,7 +81,8 @@ package final class RedisContext {
   /// Writes an exchange.
   func emit(
     flow: UInt64, start: UInt64, end: UInt64?, firstByte: UInt64?, request: UnsafeRawBufferPointer?,
-    response: UnsafeRawBufferPointer?, flags exchangeFlags: ExchangeFlags, process: UInt64?, into output: inout Output
+    response: UnsafeRawBufferPointer?, flags exchangeFlags: ExchangeFlags, process: UInt64?,
+    annotations: UnsafeRawBufferPointer? = nil, into output: inout Output
   ) {
     var exchangeFlags = exchangeFlags
     var request = request
@@ -99,7 +100,7 @@ package final class RedisContext {
     ExchangeFrame(
       flow: flow, start: start, end: end, protocolName: RedisContext.protocolName, request: request,
       response: response, flags: exchangeFlags.isEmpty ? noFlags.bytes : flags.bytes, firstByte: firstByte,
-      process: process
+      process: process, annotations: annotations
     ).append(to: &output)
     if valueBytes > RESPLimits.exchangeBytes { joined.shrink(toCapacityBytes: 16) }
   }

@@ -7,11 +7,17 @@ extension RedisFlow {
   /// A command was taken at once: the next that begins like it is found by that, if nothing is special about them.
   func noteShape(_ bytes: UnsafeRawBufferPointer, _ position: Int) {
     let map = commands.writer.bytes.bytes
-    guard CommandTable.shared.traits(of: commands.name).isPlain, bytes.count - position >= 16,
-      map.count - commands.writer.messageStart >= 32, let input = bytes.baseAddress, let maps = map.baseAddress
+    let traits = CommandTable.shared.traits(of: commands.name)
+    guard traits.isPlain, bytes.count - position >= 16, map.count - commands.writer.messageStart >= 32,
+      let input = bytes.baseAddress, let maps = map.baseAddress, commands.argumentCount < 9
     else { return }
+    var keys: UInt8 = 0
+    for key in CommandKeys.constant(traits, argumentCount: Int(commands.argumentCount) + 1) where key <= 8 {
+      keys |= 1 << UInt8(key - 1)
+    }
     context.shapes.note(
-      input + position, map: maps + commands.writer.messageStart, argumentCount: Int(commands.argumentCount))
+      input + position, map: maps + commands.writer.messageStart, argumentCount: Int(commands.argumentCount),
+      keys: keys, commandClass: traits.commandClass)
   }
 
   /// A command is complete: its map is the last in the parser's buffer.
@@ -28,9 +34,12 @@ extension RedisFlow {
       Secrets.redact(&commands.writer)
       sawSecrets = true
     }
+    let bytes = commands.writer.messageBytes
+    commands.annotate(traits, isNameWhole: !flags.contains(.gap) || commands.isNameWhole)
     let request = PendingRequest(
-      time: data.time, process: data.process, bytes: Int32(truncatingIfNeeded: commands.writer.messageBytes),
-      flags: flags, effect: traits.effect, mayHoldSecrets: traits.mayHoldSecrets,
+      time: data.time, process: data.process, bytes: Int32(truncatingIfNeeded: bytes),
+      annotationBytes: Int32(truncatingIfNeeded: commands.writer.messageBytes - bytes), flags: flags,
+      effect: traits.effect, mayHoldSecrets: traits.mayHoldSecrets,
       confirmations: Int32(clamping: commands.argumentCount))
     if replyMode != .on || replication != nil || traits.changesSilence, !isAnswered(request, into: &output) {
       if traits.effect == .subscribe || traits.effect == .unsubscribe { subscriptions.areSilent = true }
@@ -86,7 +95,7 @@ extension RedisFlow {
 
   /// A command that the server does not answer goes out at once.
   private func emitUnanswerable(_ request: PendingRequest, into output: inout Output) {
-    let map = commands.message
+    let (map, annotations) = split(commands.message, request)
     if ConnectionState.isSet(by: request.effect, map) { forgetState(into: &output) }
     var flags = request.flags.union(.noReply)
     if replication != nil {
@@ -96,7 +105,7 @@ extension RedisFlow {
     }
     context.emit(
       flow: id, start: request.time, end: nil, firstByte: nil, request: map, response: nil, flags: flags,
-      process: request.process, into: &output)
+      process: request.process, annotations: annotations, into: &output)
     commands.writer.dropMessage()
   }
 
@@ -105,7 +114,8 @@ extension RedisFlow {
     if ConnectionState.isSet(by: request.effect, takeRequestMap(request)) { forgetState(into: &output) }
     context.emit(
       flow: id, start: request.time, end: nil, firstByte: nil, request: takeRequestMap(request), response: nil,
-      flags: request.flags.union(flags), process: request.process, into: &output)
+      flags: request.flags.union(flags), process: request.process, annotations: takeAnnotations(request),
+      into: &output)
     removeFirstPending()
   }
 
@@ -124,11 +134,29 @@ extension RedisFlow {
       rebasing: commands.writer.bytes.bytes[requestsStart..<requestsStart &+ Int(request.bytes)])
   }
 
+  /// The annotations of the first pending request, valid as long.
+  @inline(__always)
+  func takeAnnotations(_ request: PendingRequest) -> UnsafeRawBufferPointer {
+    let start = requestsStart &+ Int(request.bytes)
+    return UnsafeRawBufferPointer(rebasing: commands.writer.bytes.bytes[start..<start &+ Int(request.annotationBytes)])
+  }
+
+  /// A request map and its annotations, which lie one behind the other.
+  func split(
+    _ bytes: UnsafeRawBufferPointer, _ request: PendingRequest
+  ) -> (map: UnsafeRawBufferPointer, annotations: UnsafeRawBufferPointer) {
+    let end = Int(request.bytes)
+    return (
+      UnsafeRawBufferPointer(rebasing: bytes[..<end]),
+      UnsafeRawBufferPointer(rebasing: bytes[end..<request.heldBytes])
+    )
+  }
+
   func removeFirstPending() {
     guard let request = pending.first else { return }
     if wasUnvouched { ties.noteRemoved() }
     pending.removeFirst()
-    dropRequestMaps(Int(request.bytes))
+    dropRequestMaps(request.heldBytes)
   }
 
   /// Forgets the first maps of `pending`, of so many bytes in all.
@@ -154,18 +182,7 @@ extension RedisFlow {
     var read = start
     var written = start
     let base = commands.writer.bytes.mutableBytes
-    pending.update { request in
-      let region = UnsafeMutableRawBufferPointer(rebasing: base[read..<(read + Int(request.bytes))])
-      let trimmed = ValueTrimmer.trim(region, to: length)
-      if trimmed < region.count { request.flags.insert(.cut) }
-      if written < read {
-        UnsafeMutableRawBufferPointer(rebasing: base[written..<(written + trimmed)])
-          .copyMemory(from: UnsafeRawBufferPointer(rebasing: region[..<trimmed]))
-      }
-      read += Int(request.bytes)
-      written += trimmed
-      request.bytes = Int32(truncatingIfNeeded: trimmed)
-    }
+    pending.update { $0.trim(to: length, in: base, from: &read, to: &written) }
     commands.removeFinished(from: written, to: end)
   }
 
@@ -210,7 +227,7 @@ extension RedisFlow {
     context.emit(
       flow: id, start: request.time, end: max(reply.start, request.time), firstByte: reply.firstByte,
       request: takeRequestMap(request), response: response, flags: flags, process: request.process ?? reply.process,
-      into: &output)
+      annotations: takeAnnotations(request), into: &output)
     removeFirstPending()
   }
 

@@ -10,6 +10,7 @@ extension RedisFlow {
     let limit = RESPLimits.pendingRequests &- pending.count
     commands.takeShaped(bytes, &position, &context.shapes, limit: limit) {
       request.bytes = Int32(truncatingIfNeeded: $0)
+      request.annotationBytes = Int32(truncatingIfNeeded: $1)
       pending.append(request)
     }
     if position > start { commandsProved = true }
@@ -29,15 +30,18 @@ extension RedisFlow {
     var exchanges = output.beginAnswered(beginning, end: data.time)
     while position < data.bytes.count, let request = walk.request?.pointee,
       request.time <= data.time, AnsweredExchanges.isUsual(time: request.time),
-      request.bytes <= AnsweredExchanges.maximumMapBytes - WholeReply.maximumMapBytes,
+      request.heldBytes <= AnsweredExchanges.maximumMapBytes - WholeReply.maximumMapBytes,
       let reply = WholeReply(data.bytes, at: position)
     {
       let requestBytes = Int(request.bytes)
+      let annotationBytes = Int(request.annotationBytes)
       let response = exchanges.begin(
-        start: request.time, request: nextRequest, requestBytes: requestBytes, responseBytes: reply.mapBytes)
+        start: request.time, request: nextRequest, requestBytes: requestBytes, annotationBytes: annotationBytes,
+        responseBytes: reply.mapBytes)
       reply.store(at: response)
-      exchanges.end(behind: response + reply.mapBytes)
-      nextRequest += requestBytes
+      exchanges.end(
+        behind: response + reply.mapBytes, annotations: nextRequest + requestBytes, annotationBytes: annotationBytes)
+      nextRequest += requestBytes &+ annotationBytes
       position = reply.end
       walk.advance()
       if exchanges.isFull {

@@ -114,11 +114,13 @@ extension RedisFlow {
     if traits.mayHoldSecrets || flags.contains(.gap) && !stream.commands.isNameWhole {
       Secrets.redact(&stream.commands.writer)
     }
-    let map = UnsafeRawBufferPointer(
-      rebasing: stream.commands.writer.bytes.bytes[stream.commands.writer.messageStart...])
+    let mapBytes = stream.commands.writer.messageBytes
+    stream.commands.annotate(traits, isNameWhole: !flags.contains(.gap) || stream.commands.isNameWhole)
+    let map = UnsafeRawBufferPointer(rebasing: stream.commands.message[..<mapBytes])
+    let annotations = UnsafeRawBufferPointer(rebasing: stream.commands.message[mapBytes...])
     context.emit(
       flow: id, start: data.time, end: nil, firstByte: nil, request: map, response: nil, flags: flags,
-      process: data.process, into: &output)
+      process: data.process, annotations: annotations, into: &output)
     if traits.effect == .select { state.follow(.select, map) }
     stream.commands.writer.clear(keepingBytes: context.keptBytes)
     if state.isChanged { tellState(into: &output) }

@@ -28,8 +28,10 @@ extension RedisFlow {
     let map = takeRequestMap(request)
     let queued = QueuedRequest(
       request: request, queuedTime: reply.start, queuedFirstByte: reply.firstByte, queuedProcess: reply.process)
+    let maps = UnsafeRawBufferPointer(
+      rebasing: commands.writer.bytes.bytes[requestsStart..<requestsStart + request.heldBytes])
     transaction.append(
-      queued, map: map, confirmations: confirmations(of: request, map),
+      queued, maps: maps, confirmations: confirmations(of: request, map),
       mode: request.effect == .client ? RedisFlow.clientReplyMode(map) : nil)
     if !isVouched { quietPoints.noteReply() }
     removeFirstPending()
@@ -83,19 +85,19 @@ extension RedisFlow {
     replies.topElements = nil
     var start = 0
     for queued in transaction.queued {
-      let end = start + Int(queued.request.bytes)
-      let map = UnsafeRawBufferPointer(rebasing: transaction.maps.bytes[start..<end])
+      let end = start + queued.request.heldBytes
+      let maps = UnsafeRawBufferPointer(rebasing: transaction.maps.bytes[start..<end])
       start = end
       guard queued.elements > 0 else {
-        emit(queued, map, response: nil, reply, extraFlags: .noReply, into: &output)
+        emit(queued, maps, response: nil, reply, extraFlags: .noReply, into: &output)
         continue
       }
       guard let items = takeItems(Int(queued.elements), from: &elements) else {
         // EXEC's reply was too large to be kept to its end.
-        emit(queued, map, response: nil, reply, extraFlags: .cut, into: &output)
+        emit(queued, maps, response: nil, reply, extraFlags: .cut, into: &output)
         continue
       }
-      answer(queued, map, with: items, reply, into: &output)
+      answer(queued, maps, with: items, reply, into: &output)
     }
   }
 
@@ -106,7 +108,7 @@ extension RedisFlow {
   }
 
   private func answer(
-    _ queued: QueuedRequest, _ map: UnsafeRawBufferPointer, with items: UnsafeRawBufferPointer, _ reply: WaitingReply,
+    _ queued: QueuedRequest, _ maps: UnsafeRawBufferPointer, with items: UnsafeRawBufferPointer, _ reply: WaitingReply,
     into output: inout Output
   ) {
     var reader = CBORReader(items, streamOffset: 0)
@@ -123,24 +125,25 @@ extension RedisFlow {
     }
     let isError = Subscriptions.value(of: response.bytes, type: "error") != nil
     let flags = queued.request.flags.union(reply.flags)
-    follow(queued.request.effect, map, response.bytes, isError: isError, flags)
+    follow(queued.request.effect, split(maps, queued.request).map, response.bytes, isError: isError, flags)
     let isDamaged = reply.flags.isDisjoint(with: [.cut, .gap, .incomplete]) ? false : ValueTrimmer.holdsCut(items)
-    emit(queued, map, response: response.bytes, reply, extraFlags: isDamaged ? reply.flags : [], into: &output)
+    emit(queued, maps, response: response.bytes, reply, extraFlags: isDamaged ? reply.flags : [], into: &output)
     if state.isChanged { tellState(into: &output) }
   }
 
   private func emit(
-    _ queued: QueuedRequest, _ map: UnsafeRawBufferPointer, response: UnsafeRawBufferPointer?, _ reply: WaitingReply,
+    _ queued: QueuedRequest, _ maps: UnsafeRawBufferPointer, response: UnsafeRawBufferPointer?, _ reply: WaitingReply,
     extraFlags: ExchangeFlags, into output: inout Output
   ) {
     let start = queued.request.time
+    let (map, annotations) = split(maps, queued.request)
     var flags = queued.request.flags.union(extraFlags).union(.queued)
     if reply.flags.contains(.unvouched) || !isVouched { flags.insert(.unvouched) }
     if reply.start < start { flags.insert(.clamped) }
     context.emit(
       flow: id, start: start, end: response == nil ? nil : max(reply.start, start),
       firstByte: response == nil ? nil : reply.firstByte, request: map, response: response, flags: flags,
-      process: queued.request.process ?? reply.process, into: &output)
+      process: queued.request.process ?? reply.process, annotations: annotations, into: &output)
   }
 
   /// The transaction ends without a reply for each command: they go out with the one that they got, QUEUED.
@@ -151,7 +154,7 @@ extension RedisFlow {
     let response = Secrets.line(Array("QUEUED".utf8), type: "simple_string")
     var start = 0
     for queued in transaction.queued {
-      let end = start + Int(queued.request.bytes)
+      let end = start + queued.request.heldBytes
       let reply = WaitingReply(
         start: queued.queuedTime, firstByte: queued.queuedFirstByte, process: queued.queuedProcess, flags: extraFlags,
         isError: false, isPush: false)

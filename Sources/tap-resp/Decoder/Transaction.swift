@@ -3,7 +3,7 @@ import TapWire
 
 /// A command that was answered with QUEUED.
 struct QueuedRequest {
-  /// Its map lies in `Transaction.maps`.
+  /// Its map lies in `Transaction.maps`, and its annotations behind it.
   var request: PendingRequest
   /// When QUEUED came.
   var queuedTime: UInt64
@@ -27,7 +27,8 @@ final class Transaction {
   private var isSilent = false
 
   /// `confirmations`: how many a subscribing command is answered with; nil for every other.
-  func append(_ queued: QueuedRequest, map: UnsafeRawBufferPointer, confirmations: Int32?, mode: RedisFlow.ReplyMode?) {
+  func append(_ queued: QueuedRequest, maps: UnsafeRawBufferPointer, confirmations: Int32?, mode: RedisFlow.ReplyMode?)
+  {
     var queued = queued
     if mode != nil { changesSilence = true }
     if let mode { isSilent = mode == .off || mode == .skip && isSilent }
@@ -39,7 +40,7 @@ final class Transaction {
     }
     elements += Int64(queued.elements)
     self.queued.append(queued)
-    maps.append(map)
+    self.maps.append(maps)
   }
 
   /// Cuts the values of what is queued.
@@ -48,17 +49,7 @@ final class Transaction {
     let base = maps.mutableBytes
     var read = 0
     var written = 0
-    for index in queued.indices {
-      let bytes = Int(queued[index].request.bytes)
-      let region = UnsafeMutableRawBufferPointer(rebasing: base[read..<(read + bytes)])
-      let trimmed = ValueTrimmer.trim(region, to: length)
-      if trimmed < bytes { queued[index].request.flags.insert(.cut) }
-      UnsafeMutableRawBufferPointer(rebasing: base[written..<(written + trimmed)])
-        .copyMemory(from: UnsafeRawBufferPointer(rebasing: region[..<trimmed]))
-      read += bytes
-      written += trimmed
-      queued[index].request.bytes = Int32(truncatingIfNeeded: trimmed)
-    }
+    for index in queued.indices { queued[index].request.trim(to: length, in: base, from: &read, to: &written) }
     maps.truncate(to: written)
   }
 

@@ -24,14 +24,11 @@ class Flow:
     process: int
     transport: str = "tcp"
     peer_pid: int = None
-    opened: int = None
-    interleaved: bool = False
     # Per direction: runs of bytes and of missing bytes, in order.
     runs: dict = field(default_factory=lambda: {SENT: [], RECEIVED: []})
     length: dict = field(default_factory=lambda: {SENT: 0, RECEIVED: 0})
     users: set = field(default_factory=set)
     close: str = None
-    closed: int = None
 
     def add(self, direction, offset, run):
         assert offset == self.length[direction], f"flow {self.id}: expected offset {self.length[direction]}, not {offset}"
@@ -83,10 +80,7 @@ class Recording:
                     self.flows[id] = Flow(
                         id, address(about["local"]), address(about["remote"]), about["role"],
                         about.get("preexisting", False), process, about["transport"], about.get("peer_pid"),
-                        about.get("opened"),
                     )  # fmt: skip
-                # A flow may be described again with more in it.
-                self.flows[id].interleaved = about.get("interleaved", False)
             elif kind == DATA:
                 flow, direction, _, offset, data, *process = fields
                 self.flows[flow].add(direction, offset, data)
@@ -95,9 +89,7 @@ class Recording:
                 flow, direction, _, offset, length, reason = fields
                 self.flows[flow].add(direction, offset, Missing(length, reason))
             elif kind == tapwire.CLOSE:
-                flow = self.flows[fields[0]]
-                assert flow.close is None, f"flow {flow.id} is closed twice"
-                flow.closed, flow.close = fields[1:3]
+                self.flows[fields[0]].close = fields[2]
             elif kind == NOTICE:
                 self.notices.append(fields)
             elif kind == END:
