@@ -87,12 +87,16 @@ public struct FlowFrame: Equatable, Sendable {
   public var role: Role
   /// Whether the connection was open before the capture, so that its first bytes may be missing without a gap.
   public var isPreexisting: Bool
+  /// When it was opened, if that was seen: nanoseconds of the capture's monotonic clock.
+  public var opened: UInt64?
   /// The process at the other end of a unix socket, as SO_PEERCRED tells it, if known.
   public var peerPID: UInt64?
+  /// Whether calls of several threads overlapped: all bytes are counted, but from here on their order is not certain.
+  public var isInterleaved: Bool
 
   public init(
     id: UInt64, process: UInt64?, transport: String, local: Address, remote: Address, role: Role, isPreexisting: Bool,
-    peerPID: UInt64? = nil
+    opened: UInt64? = nil, peerPID: UInt64? = nil, isInterleaved: Bool = false
   ) {
     self.id = id
     self.process = process
@@ -101,7 +105,9 @@ public struct FlowFrame: Equatable, Sendable {
     self.remote = remote
     self.role = role
     self.isPreexisting = isPreexisting
+    self.opened = opened
     self.peerPID = peerPID
+    self.isInterleaved = isInterleaved
   }
 
   public init(_ frame: Frame) throws(WireError) {
@@ -114,6 +120,7 @@ public struct FlowFrame: Equatable, Sendable {
     remote = .unix([])
     role = .unknown
     isPreexisting = false
+    isInterleaved = false
     for _ in 0..<(try fields.readMapHead()) {
       switch try fields.readText() {
       case "transport": transport = try fields.readText()
@@ -121,7 +128,9 @@ public struct FlowFrame: Equatable, Sendable {
       case "remote": remote = try fields.readAddress()
       case "role": role = Role(rawValue: try fields.readText()) ?? .unknown
       case "preexisting": isPreexisting = try fields.readBool()
+      case "opened": opened = try fields.readUnsigned()
       case "peer_pid": peerPID = try fields.readUnsigned()
+      case "interleaved": isInterleaved = try fields.readBool()
       default: _ = try fields.readItem()
       }
     }
@@ -131,7 +140,8 @@ public struct FlowFrame: Equatable, Sendable {
     output.appendFrame(.flow, fields: 3) { output in
       output.appendUnsigned(id)
       if let process { output.appendUnsigned(process) } else { output.appendNull() }
-      output.appendMapHead(4 + (isPreexisting ? 1 : 0) + (peerPID == nil ? 0 : 1))
+      let extras = [isPreexisting, opened != nil, peerPID != nil, isInterleaved].count { $0 }
+      output.appendMapHead(4 + extras)
       output.appendText("transport" as StaticString)
       output.appendText(transport)
       output.appendText("local" as StaticString)
@@ -144,9 +154,17 @@ public struct FlowFrame: Equatable, Sendable {
         output.appendText("preexisting" as StaticString)
         output.appendBool(true)
       }
+      if let opened {
+        output.appendText("opened" as StaticString)
+        output.appendUnsigned(opened)
+      }
       if let peerPID {
         output.appendText("peer_pid" as StaticString)
         output.appendUnsigned(peerPID)
+      }
+      if isInterleaved {
+        output.appendText("interleaved" as StaticString)
+        output.appendBool(true)
       }
     }
   }

@@ -11,6 +11,8 @@ enum Event {
   case clientGap(Int)
   case serverGap(Int)
   case silence(milliseconds: UInt64)
+  /// The flow is described again: calls of several threads have overlapped.
+  case interleaved
 
   static func client(_ text: String) -> Event { .client(Array(text.utf8)) }
   static func server(_ text: String) -> Event { .server(Array(text.utf8)) }
@@ -46,11 +48,12 @@ struct Conversation {
 
   func encoded(flow id: UInt64 = 1) -> [UInt8] {
     var buffer = ByteBuffer(capacityBytes: 1 << 12)
-    FlowFrame(
+    var flow = FlowFrame(
       id: id, process: nil, transport: "tcp", local: .ip("127.0.0.1", port: 50000),
       remote: .ip("127.0.0.1", port: 6379),
       role: role, isPreexisting: isPreexisting
-    ).append(to: &buffer)
+    )
+    flow.append(to: &buffer)
     var time = startNanoseconds
     var offsets: [UInt64] = [0, 0]
     let (clientDirection, serverDirection): (Direction, Direction) =
@@ -83,6 +86,9 @@ struct Conversation {
       case .clientGap(let length): gap(clientDirection, length)
       case .serverGap(let length): gap(serverDirection, length)
       case .silence(let milliseconds): time += milliseconds * 1_000_000
+      case .interleaved:
+        flow.isInterleaved = true
+        flow.append(to: &buffer)
       }
     }
     if isClosed { CloseFrame(flow: id, time: time + 1000, reason: "closed").append(to: &buffer) }

@@ -194,6 +194,16 @@ import Testing
     }
     if late.contains(where: { !vouched.contains($0) }) { shares.doubted += 1 }
   }
+
+  @Test func whereSeveralThreadsWriteAtOnceNothingIsCertainAnyMore() throws {
+    let decoded = try Decoded(
+      .command("GET a"), .server("$1\r\n1\r\n"), .command("GET b"), .interleaved, .server("$1\r\n2\r\n"),
+      .silence(milliseconds: 500), .command("GET c"), .server("$1\r\n3\r\n"))
+    #expect(decoded.exchanges.map(\.flags) == [[], ["unvouched"], ["unvouched"]])
+    // The same where it was known before anybody claimed the flow.
+    let known = try Decoded(.interleaved, .command("GET a"), .server("$1\r\n1\r\n"))
+    #expect(known.exchanges.map(\.flags) == [["unvouched"]])
+  }
 }
 
 extension Event {

@@ -406,13 +406,16 @@ def test_a_socket_that_is_connected_anew_is_another_flow(capture, connection):
     assert sent == [b"first", b"second"]
 
 
-def test_several_writers_are_counted_exactly_and_told(capture, connection):
-    pair = connection()
+@pytest.mark.parametrize("size, buffer_bytes", [(5000, None), (150_000, 8192)], ids=["small", "blocked half way"])
+def test_several_writers_are_counted_exactly_and_told(capture, connection, size, buffer_bytes):
+    pair = connection(buffer_bytes=buffer_bytes)
     running = capture(["--port", pair.port, "--buffer", "64M"])
     pair.open()
-    total = 4 * 200 * 5000
+    rounds = 1_000_000 // size
+    total = 4 * rounds * size
     writers = [
-        threading.Thread(target=lambda: [pair.client.sendall(os.urandom(5000)) for _ in range(200)]) for _ in range(4)
+        threading.Thread(target=lambda: [pair.client.sendall(os.urandom(size)) for _ in range(rounds)])
+        for _ in range(4)
     ]
     for writer in writers:
         writer.start()
@@ -420,9 +423,41 @@ def test_several_writers_are_counted_exactly_and_told(capture, connection):
     for writer in writers:
         writer.join()
     running.stop()
-    client, server = pair.flows(Recording(running.output))
-    assert server.bytes(RECEIVED) == received
+    recording = Recording(running.output)
+    client, server = pair.flows(recording)
+    assert server.bytes(RECEIVED) == received and not server.interleaved
     assert len(client.bytes(SENT)) == total
+    # What is not in doubt is right; and where a call is blocked half way, the others write in its middle.
+    assert client.interleaved or client.bytes(SENT) == received
+    assert client.interleaved or not buffer_bytes
+    told = any(f"several threads use flow {client.id}" in notice[3] for notice in recording.notices)
+    assert told == client.interleaved
+
+
+def test_threads_that_take_turns_leave_no_doubt(capture, connection):
+    pair = connection()
+    running = capture(["--port", pair.port])
+    pair.open()
+    turn = threading.Lock()
+    sent, received = [], []
+
+    def talk(number):
+        for _ in range(300):
+            with turn:
+                sent.append(b"%d " % number * 100)
+                pair.client.sendall(sent[-1])
+                received.append(receive_all(calls.READ, pair.server.fileno(), len(sent[-1])))
+
+    threads = [threading.Thread(target=talk, args=[number]) for number in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    pair.client.shutdown(socket.SHUT_WR)
+    running.stop()
+    client, server = pair.flows(Recording(running.output))
+    assert client.bytes(SENT) == server.bytes(RECEIVED) == b"".join(sent) == b"".join(received)
+    assert not client.interleaved and not server.interleaved
 
 
 def test_io_uring_moves_bytes_outside_of_any_call(capture, connection):

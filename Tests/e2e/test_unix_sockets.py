@@ -284,7 +284,7 @@ def test_the_books_of_a_reader_that_stalls(tmp_path, listener, is_closed):
     for flow, data in zip(flows, moved * 2, strict=True):
         assert agrees(flow.runs[SENT if flow.role == "client" else RECEIVED], data)
         runs = flow.runs[SENT] + flow.runs[RECEIVED]
-        assert {run.reason for run in runs if isinstance(run, Missing)} == {"ring_full"}
+        assert {run.reason for run in runs if isinstance(run, Missing)} <= {"ring_full"}
         assert flow.close == ("closed" if is_closed else "capture_ended")
         assert recording.process_of(flow)["pid"] == os.getpid()
     assert flows[0].missing_bytes > 1_000_000

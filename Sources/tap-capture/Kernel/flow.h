@@ -18,9 +18,15 @@ struct flow {
   __u64 process_verdict;
   __u64 dismissed_bytes;  // moved since it was dismissed, and not in the sum of all flows yet
   __u32 sequence_base;  // TCP's receive position less the bytes received
+  __u32 sent_base;      // TCP's send position less the bytes sent
   __u32 reader;         // the thread that received last
   __u8 sequence_is_known;
+  __u8 sent_base_is_known;
   __u8 has_several_readers;
+  __u8 has_overlaps;
+  __u8 has_owner;       // `about` names a process of interest
+  __u8 is_left;         // its process has closed it, or shut down sending
+  __u8 is_established;  // its opening was seen to the end; `about` holds its ends
   __u8 filter_verdict;
   __u8 is_wanted;
   __u8 is_described;
@@ -170,18 +176,29 @@ static __always_inline void describe_ip_ends(struct sock *sk, struct tap_flow_re
   }
 }
 
-// The flow is of interest from now on: `task` holds it.
-static __noinline int want_flow(struct sock *sk, struct flow *flow, struct task_struct *task) {
+static __noinline int note_owner(struct flow *flow, struct task_struct *task) {
   struct tap_flow_record *about = &flow->about;
   about->process = process_key(task);
   about->uid = task->cred->euid.val;
   bpf_core_read(about->comm, TAP_COMM_BYTES, &task->group_leader->comm);
+  flow->has_owner = true;
+  return 0;
+}
+
+// The flow is of interest from now on, and its owner known.
+static __noinline int want_owned_flow(struct sock *sk, struct flow *flow) {
   if (is_unix_stream(sk))
-    describe_unix_ends(sk, about);
-  else
-    describe_ip_ends(sk, about);
+    describe_unix_ends(sk, &flow->about);
+  else if (!flow->is_established)
+    describe_ip_ends(sk, &flow->about);
   flow->is_wanted = true;
   return 0;
+}
+
+// The flow is of interest from now on: `task` holds it.
+static __always_inline void want_flow(struct sock *sk, struct flow *flow, struct task_struct *task) {
+  note_owner(flow, task);
+  want_owned_flow(sk, flow);
 }
 
 // Tells the reader of the flow and returns whether that succeeded. If not, nothing else of the flow may be recorded

@@ -13,7 +13,16 @@
 #define IPPROTO_TCP 6
 #define IPPROTO_MPTCP 262
 
-enum { TCP_ESTABLISHED = 1, TCP_SYN_SENT = 2, TCP_CLOSE = 7, TCP_LISTEN = 10 };
+// include/net/tcp_states.h
+enum {
+  TCP_ESTABLISHED = 1,
+  TCP_SYN_SENT = 2,
+  TCP_FIN_WAIT1 = 4,
+  TCP_CLOSE = 7,
+  TCP_CLOSE_WAIT = 8,
+  TCP_LAST_ACK = 9,
+  TCP_LISTEN = 10,
+};
 
 typedef int pid_t;
 typedef unsigned long size_t;
@@ -70,6 +79,7 @@ struct sock {
   __u16 sk_type;
   __u16 sk_protocol;
   __u8 sk_shutdown;
+  int sk_err;
   __u32 sk_max_ack_backlog;
   struct socket *sk_socket;
   struct pid *sk_peer_pid;
@@ -101,6 +111,7 @@ struct inet_connection_sock {
 struct tcp_sock {
   struct inet_connection_sock inet_conn;
   __u32 copied_seq;
+  __u32 write_seq;
   __u32 rcv_nxt;
   __u32 urg_seq;
 };

@@ -64,7 +64,11 @@ static __always_inline bool begin_transfer(struct transfer_steps *steps, struct 
 
   struct task_struct *task = bpf_get_current_task_btf();
   bool process_wanted = flow_process_is_wanted(flow, task);
-  __u32 unseen = direction == TAP_RECEIVED ? unseen_before(sk, flow, task->pid, length) : 0;
+  __u32 unseen = 0;
+  if (direction == TAP_RECEIVED)
+    unseen = unseen_before(sk, flow, task->pid, length);
+  else
+    check_order_of_sending(sk, flow, length);
   __u64 moved = (__u64)unseen + length;
   __u64 offset = __sync_fetch_and_add(&flow->about.moved[direction], moved);
   if (!flow->is_wanted) {

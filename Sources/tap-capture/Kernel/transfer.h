@@ -43,6 +43,7 @@ static __always_inline void fill_transfer_record(struct tap_transfer_record *rec
   record->process = transfer->process;
   record->direction = transfer->direction;
   record->cause = TAP_CAUSE_NONE;
+  record->has_overlaps = flow->has_overlaps;
   __builtin_memset(record->reserved, 0, sizeof(record->reserved));
   transfer->offset += length;
   transfer->remaining -= length;

@@ -1,5 +1,6 @@
-// Bytes that left a socket's receive queue where no engine looks (splice, TCP_ZEROCOPY_RECEIVE): TCP's own position in the
-// stream reveals them, so that they are a gap instead of a silent hole.
+// TCP's own positions in the streams reveal what the events of calls do not: bytes that left the receive queue where no
+// engine looks (splice, TCP_ZEROCOPY_RECEIVE), so that they are a gap instead of a silent hole; and calls of several
+// threads that overlapped, so that nobody believes in the order of their bytes.
 //
 // It is a check, not the offset. It counts the FIN and a skipped urgent byte as well; it means nothing where the bytes
 // of the stream are not those that the process gets (kTLS, sockmap, MPTCP); and with several readers another thread's
@@ -11,6 +12,7 @@
 
 // include/net/sock.h
 #define RCV_SHUTDOWN 1
+#define SEND_SHUTDOWN 2
 
 static __always_inline struct tcp_sock *plain_tcp(struct sock *sk) {
   if (sk->sk_protocol != IPPROTO_TCP || sk->sk_user_data)
@@ -59,7 +61,26 @@ static __always_inline __u32 unseen_before(struct sock *sk, struct flow *flow, _
       flow->has_several_readers = true;
     flow->reader = thread;
   }
-  return flow->has_several_readers ? 0 : unseen_bytes(sk, flow, length);
+  if (!flow->has_several_readers)
+    return unseen_bytes(sk, flow, length);
+  if (unseen_bytes(sk, flow, length))
+    flow->has_overlaps = true;
+  return 0;
+}
+
+// `length` bytes have been sent. If no other call has put anything into the stream that is not counted yet, they end where
+// the socket stands now. (A FIN counts one.)
+static __always_inline void check_order_of_sending(struct sock *sk, struct flow *flow, __u32 length) {
+  struct tcp_sock *tcp = plain_tcp(sk);
+  if (!tcp || flow->has_overlaps)
+    return;
+  __u32 now = tcp->write_seq - (__u32)flow->about.moved[TAP_SENT] - length;
+  if (!flow->sent_base_is_known) {
+    flow->sent_base = now;
+    flow->sent_base_is_known = true;
+  } else if (now != flow->sent_base && !(now == flow->sent_base + 1 && sk->sk_shutdown & SEND_SHUTDOWN)) {
+    flow->has_overlaps = true;
+  }
 }
 
 // The same when no call is under way any more.

@@ -30,8 +30,10 @@ enum OfflineLimits {
   static let fragmentBytes = 4 << 20
   static let fragmentPatienceNanoseconds: UInt64 = 30_000_000_000
 
-  /// Different processes in the comments of a file that are told apart; beyond it they are described again.
-  static let processes = 4096
+  /// Different comments in a file that are remembered with the processes they name, and their bytes; beyond it processes
+  /// are described again.
+  static let comments = 4096
+  static let commentBytes = 4 << 20
   /// The options of one packet in a pcapng file; longer ones are passed over.
   static let optionBytes = 64 << 10
 }

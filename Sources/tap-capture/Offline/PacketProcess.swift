@@ -6,37 +6,39 @@ import TapWire
 /// The names are those of ptcpdump (internal/writer/pcapng.go there): `PID`, `Cmd` (earlier `Command`), `Args`,
 /// `ParentPID`, `ParentCmd`, `UserId`, `ContainerName`, `ContainerId`, `ContainerImage`, `PodName`, `PodNamespace`.
 struct PacketProcess: Hashable {
+  typealias Text = ArraySlice<UInt8>
+
   private(set) var pid: UInt64 = 0
   /// Paths of executables, without the dots that ptcpdump puts behind one that it cut.
-  private(set) var exe: Substring = ""
+  private(set) var exe: Text = []
   private(set) var isExeCut = false
-  private(set) var arguments: Substring = ""
+  private(set) var arguments: Text = []
   private(set) var areArgumentsCut = false
   private(set) var parent: UInt64?
-  private(set) var parentExe: Substring = ""
+  private(set) var parentExe: Text = []
   private(set) var uid: UInt64?
   private(set) var container = Container()
 
   struct Container: Hashable {
-    var id: Substring = ""
-    var name: Substring = ""
-    var image: Substring = ""
-    var pod: Substring = ""
-    var namespace: Substring = ""
+    var id: Text = []
+    var name: Text = []
+    var image: Text = []
+    var pod: Text = []
+    var namespace: Text = []
   }
 
   /// Nil where the comment names no process.
   init?(comment: [UInt8]) {
-    for line in String(decoding: comment, as: UTF8.self).split(separator: "\n") {
-      guard let colon = line.firstIndex(of: ":") else { continue }
-      let value = line[line.index(after: colon)...].drop { $0 == " " }
-      switch line[..<colon] {
-      case "PID": pid = UInt64(value) ?? 0
+    for line in comment.split(separator: UInt8(ascii: "\n")) {
+      guard let colon = line.firstIndex(of: UInt8(ascii: ":")), colon - line.startIndex < 32 else { continue }
+      let value = line[(colon + 1)...].drop { $0 == UInt8(ascii: " ") }
+      switch String(decoding: line[..<colon], as: UTF8.self) {
+      case "PID": pid = PacketProcess.number(value) ?? 0
       case "Cmd", "Command": (exe, isExeCut) = PacketProcess.withoutDots(value)
       case "Args": (arguments, areArgumentsCut) = PacketProcess.withoutDots(value)
-      case "ParentPID": parent = UInt64(value)
-      case "ParentCmd": parentExe = PacketProcess.withoutDots(value).text
-      case "UserId": uid = UInt64(value)
+      case "ParentPID": parent = PacketProcess.number(value)
+      case "ParentCmd", "ParentCommand": parentExe = PacketProcess.withoutDots(value).text
+      case "UserId": uid = PacketProcess.number(value)
       case "ContainerId": container.id = value
       case "ContainerName": container.name = value
       case "ContainerImage": container.image = value
@@ -48,14 +50,18 @@ struct PacketProcess: Hashable {
     guard pid > 0 else { return nil }
   }
 
-  private static func withoutDots(_ text: Substring) -> (text: Substring, isCut: Bool) {
-    text.hasSuffix("...") ? (text.dropLast(3), true) : (text, false)
+  private static func number(_ text: Text) -> UInt64? {
+    text.count < 24 ? UInt64(String(decoding: text, as: UTF8.self)) : nil
+  }
+
+  private static func withoutDots(_ text: Text) -> (text: Text, isCut: Bool) {
+    text.suffix(3).elementsEqual("...".utf8) ? (text.dropLast(3), true) : (text, false)
   }
 
   /// The end of a path, as far as a kernel keeps it as the name of a process.
-  private static func comm(_ exe: Substring) -> Substring {
-    let name = exe.lastIndex(of: "/").map { exe[exe.index(after: $0)...] } ?? exe
-    return name.utf8.count <= 15 ? name : Substring(decoding: name.utf8.prefix(15), as: UTF8.self)
+  private static func comm(_ exe: Text) -> Text {
+    let name = exe.lastIndex(of: UInt8(ascii: "/")).map { exe[($0 + 1)...] } ?? exe
+    return name.prefix(15)
   }
 
   // MARK: The frame
@@ -96,14 +102,14 @@ struct PacketProcess: Hashable {
 
   /// ptcpdump writes the arguments with a space between them: one that holds a space comes out as several.
   private func appendCommandLine(to output: inout ByteBuffer) {
-    let words = SecretMask.masking(arguments.split(separator: " ").map { Array($0.utf8) })
+    let words = SecretMask.masking(arguments.split(separator: UInt8(ascii: " ")).map { Array($0) })
     output.appendText("command_line" as StaticString)
     output.appendArrayHead(words.count)
     for word in words { output.appendString(word) }
   }
 
   private func appendContainer(to output: inout ByteBuffer) {
-    let members: [(name: StaticString, value: Substring)] = [
+    let members: [(name: StaticString, value: Text)] = [
       ("id", container.id), ("name", container.name), ("image", container.image), ("pod", container.pod),
       ("namespace", container.namespace),
     ].filter { !$0.value.isEmpty }
@@ -114,9 +120,9 @@ struct PacketProcess: Hashable {
 }
 
 extension ByteBuffer {
-  fileprivate mutating func appendField(_ name: StaticString, _ value: Substring) {
+  fileprivate mutating func appendField(_ name: StaticString, _ value: PacketProcess.Text) {
     appendText(name)
-    appendText(String(value))
+    appendString(Array(value))
   }
 
   fileprivate mutating func appendFlag(_ name: StaticString) {

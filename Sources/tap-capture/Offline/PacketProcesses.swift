@@ -6,6 +6,7 @@ struct PacketProcesses {
   /// The ids of the processes that were described, by what they are, and by the comment that said so.
   private var ids: [PacketProcess: UInt64] = [:]
   private var idsByComment: [[UInt8]: UInt64?] = [:]
+  private var commentBytes = 0
   private var lastID: UInt64 = 0
 
   /// The process at either end of a packet. ptcpdump names the one of the machine where it ran: who sent a packet that
@@ -18,12 +19,14 @@ struct PacketProcesses {
 
   private mutating func id(of comment: [UInt8], to writer: FlowWriter) -> UInt64? {
     if let known = idsByComment[comment] { return known }
-    if idsByComment.count >= OfflineLimits.processes {
-      idsByComment.removeAll(keepingCapacity: true)
-      ids.removeAll(keepingCapacity: true)
+    commentBytes += comment.count
+    if idsByComment.count >= OfflineLimits.comments || commentBytes > OfflineLimits.commentBytes {
+      idsByComment.removeAll()
+      ids.removeAll()
+      commentBytes = comment.count
     }
     let id = PacketProcess(comment: comment).map { describe($0, to: writer) }
-    idsByComment[comment] = id
+    idsByComment[comment] = .some(id)
     return id
   }
 

@@ -33,6 +33,13 @@ enum tap_role {
   TAP_ROLE_SERVER = 2,
 };
 
+// How a connection ended.
+enum tap_end_reason {
+  TAP_END_CLOSED = 0,
+  TAP_END_RESET = 1,      // by either side, without a FIN
+  TAP_END_TIMED_OUT = 2,  // the other side does not answer any more, or cannot be reached
+};
+
 enum tap_family {
   TAP_FAMILY_IPV4 = 0,
   TAP_FAMILY_IPV6 = 1,
@@ -81,7 +88,8 @@ struct tap_transfer_record {
   struct tap_process_key process;
   __u8 direction;
   __u8 cause;
-  __u8 reserved[6];
+  __u8 has_overlaps;  // calls of several threads overlapped in the flow by now: the order of its bytes is not certain
+  __u8 reserved[5];
 };
 
 // One end of a connection: an IP address in its first 4 or 16 bytes with its port, or the name of a unix socket.
@@ -99,6 +107,7 @@ struct tap_flow_record {
   __u64 flow_id;
   __u64 time_ns;
   struct tap_process_key process;
+  __u64 opened_ns;    // CLOCK_MONOTONIC; 0 if that was not seen
   __u64 unwanted[2];  // bytes that had moved before the flow was of interest, by direction
   __u64 moved[2];     // bytes moved so far
   __u64 unseen_at_end;  // of these, received at the end where no engine looks
@@ -109,6 +118,8 @@ struct tap_flow_record {
   __u8 role;
   __u8 is_joined;  // it was open before capture
   __u8 is_dismissed;  // the connection goes on; its first bytes are of a protocol that is not asked for
+  __u8 end_reason;    // enum tap_end_reason
+  __u8 reserved[3];
   __u8 comm[TAP_COMM_BYTES];
 };
 

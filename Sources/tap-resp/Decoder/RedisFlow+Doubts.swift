@@ -54,7 +54,7 @@ extension RedisFlow {
       guard let request = pending.first else { return }
       giveUp(request, flags: .unanswered, into: &output)
     }
-    if tie.isCertain {
+    if tie.isCertain, !isInterleaved {
       quietPoints = QuietPoints(isJoined: false)
       pending.vouch()
       becomeVouched()

@@ -50,6 +50,8 @@ package final class RedisFlow: FlowDecoder {
   @exclusivity(unchecked) var sawSecrets = false
   /// Whether certainty was ever missing.
   @exclusivity(unchecked) var wasUnvouched: Bool
+  /// Several threads use the connection at once: no order is certain any more, quiet or not.
+  @exclusivity(unchecked) private(set) var isInterleaved: Bool
   @exclusivity(unchecked) var quietPoints: QuietPoints
   @exclusivity(unchecked) var ties = ContentTies()
   @exclusivity(unchecked) private var commandSearch: BoundarySearch?
@@ -70,7 +72,8 @@ package final class RedisFlow: FlowDecoder {
     beginning = ExchangeBeginning(flow: id, protocolName: "redis")
     self.context = context
     requestDirection = RedisEvidence.requestDirection(evidence)
-    isVouched = evidence.isFromBeginning
+    isInterleaved = evidence.flow?.isInterleaved ?? false
+    isVouched = evidence.isFromBeginning && !isInterleaved
     wasUnvouched = !isVouched
     state = ConnectionState(isJoined: !isVouched)
     quietPoints = QuietPoints(isJoined: !isVouched)
@@ -247,6 +250,13 @@ package final class RedisFlow: FlowDecoder {
 
   // MARK: Losses
 
+  package override func update(_ flow: FlowFrame) {
+    guard flow.isInterleaved, !isInterleaved else { return }
+    isInterleaved = true
+    doubtPairs()
+    noteMode()
+  }
+
   package override func lose(_ gap: GapFrame, into output: inout Output) {
     if !isVouched { endSilence(at: gap.time, into: &output) }
     lastTime = max(lastTime, gap.time)
@@ -332,7 +342,7 @@ package final class RedisFlow: FlowDecoder {
   }
 
   private func endSilence(at time: UInt64, into output: inout Output) {
-    guard time >= lastTime, time - lastTime >= RESPLimits.quietNanoseconds else { return }
+    guard !isInterleaved, time >= lastTime, time - lastTime >= RESPLimits.quietNanoseconds else { return }
     let isQuiet =
       wasReplyLast && commandSearch == nil && replySearch == nil && commandsProved && repliesProved
       && commands.isAtBoundary && replies.isAtBoundary && !pending.hasSlow

@@ -24,11 +24,14 @@ class Flow:
     process: int
     transport: str = "tcp"
     peer_pid: int = None
+    opened: int = None
+    interleaved: bool = False
     # Per direction: runs of bytes and of missing bytes, in order.
     runs: dict = field(default_factory=lambda: {SENT: [], RECEIVED: []})
     length: dict = field(default_factory=lambda: {SENT: 0, RECEIVED: 0})
     users: set = field(default_factory=set)
     close: str = None
+    closed: int = None
 
     def add(self, direction, offset, run):
         assert offset == self.length[direction], f"flow {self.id}: expected offset {self.length[direction]}, not {offset}"
@@ -80,7 +83,10 @@ class Recording:
                     self.flows[id] = Flow(
                         id, address(about["local"]), address(about["remote"]), about["role"],
                         about.get("preexisting", False), process, about["transport"], about.get("peer_pid"),
+                        about.get("opened"),
                     )  # fmt: skip
+                # A flow may be described again with more in it.
+                self.flows[id].interleaved = about.get("interleaved", False)
             elif kind == DATA:
                 flow, direction, _, offset, data, *process = fields
                 self.flows[flow].add(direction, offset, data)
@@ -89,7 +95,9 @@ class Recording:
                 flow, direction, _, offset, length, reason = fields
                 self.flows[flow].add(direction, offset, Missing(length, reason))
             elif kind == tapwire.CLOSE:
-                self.flows[fields[0]].close = fields[2]
+                flow = self.flows[fields[0]]
+                assert flow.close is None, f"flow {flow.id} is closed twice"
+                flow.closed, flow.close = fields[1:3]
             elif kind == NOTICE:
                 self.notices.append(fields)
             elif kind == END:

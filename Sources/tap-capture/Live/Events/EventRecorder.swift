@@ -6,6 +6,8 @@ import TapWire
 /// What is known of a flow whose records are coming in.
 struct OpenFlow {
   var accounting = FlowAccounting()
+  /// What the kernel program said of it.
+  let record: tap_flow_record
   /// Who used it last, and whose frame that was, as long as `epoch` is the process table's.
   var key: tap_process_key
   var epoch: UInt32
@@ -83,7 +85,7 @@ struct EventRecorder: ~Copyable {
     if step.lostBytes > 0 {
       gap(header.flow_id, direction, header.time_ns, step.gapOffset, step.lostBytes, .ringFull)
     }
-    if !step.isInOrder, !flow.pointee.isOverlapping { noteOverlap(header.flow_id, flow) }
+    if !step.isInOrder || header.has_overlaps != 0, !flow.pointee.isOverlapping { noteOverlap(header.flow_id, flow) }
     if header.kind == TAP_RECORD_GAP.rawValue {
       let reason = GapFrame.Reason(cause: header.cause)
       gap(header.flow_id, direction, header.time_ns, step.offset, UInt64(header.length), reason)
@@ -115,6 +117,8 @@ struct EventRecorder: ~Copyable {
 
   private mutating func noteOverlap(_ id: UInt64, _ flow: UnsafeMutablePointer<OpenFlow>) {
     flow.pointee.isOverlapping = true
+    FlowFrame(flow.pointee.record, process: flow.pointee.process, isInterleaved: true).append(to: &output.buffer)
+    output.endRecord()
     notice(
       .warning, "several threads use flow \(id) at once: its bytes are all counted, their order is not certain",
       counters: [("flow", id)])
@@ -173,7 +177,7 @@ struct EventRecorder: ~Copyable {
     latestTime = record.time_ns
     var process = processes.process(record.process)
     let flow = UnsafeMutablePointer<OpenFlow>.allocate(capacity: 1)
-    flow.initialize(to: OpenFlow(key: record.process, epoch: processes.epoch, keyFrame: 0, process: 0))
+    flow.initialize(to: OpenFlow(record: record, key: record.process, epoch: processes.epoch, keyFrame: 0, process: 0))
     flows[record.flow_id] = flow
     if record.isUnix { unixFlows.insert(record.flow_id) }
     if isOwnPipeline(&process) {
@@ -184,7 +188,7 @@ struct EventRecorder: ~Copyable {
     flow.pointee.keyFrame = id
     flow.pointee.process = id
     totals.flows += 1
-    FlowFrame(record, process: id).append(to: &output.buffer)
+    FlowFrame(record, process: id, isInterleaved: false).append(to: &output.buffer)
     output.endRecord()
     for direction in [Direction.sent, .received] {
       let unwanted = direction == .received ? record.unwanted.1 : record.unwanted.0
@@ -229,7 +233,7 @@ struct EventRecorder: ~Copyable {
 
   /// Ends a flow: what is missing at its end becomes a gap, so that the books are closed.
   mutating func end(_ record: tap_flow_record) {
-    end(record, reason: record.is_dismissed != 0 ? "dismissed" : "closed")
+    end(record, reason: record.endReason)
   }
 
   private mutating func end(_ record: tap_flow_record, reason: String) {

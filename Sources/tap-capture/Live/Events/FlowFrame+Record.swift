@@ -4,7 +4,7 @@ import Glibc
 import TapWire
 
 extension FlowFrame {
-  init(_ record: tap_flow_record, process: UInt64) {
+  init(_ record: tap_flow_record, process: UInt64, isInterleaved: Bool) {
     let role: Role =
       switch tap_role(UInt32(record.role)) {
       case TAP_ROLE_CLIENT: .client
@@ -15,11 +15,22 @@ extension FlowFrame {
       id: record.flow_id, process: process, transport: record.isUnix ? "unix" : "tcp",
       local: Address(record.local, family: record.family), remote: Address(record.remote, family: record.family),
       role: role, isPreexisting: record.is_joined != 0,
-      peerPID: record.peer_pid == 0 ? nil : UInt64(record.peer_pid))
+      opened: record.opened_ns == 0 ? nil : record.opened_ns,
+      peerPID: record.peer_pid == 0 ? nil : UInt64(record.peer_pid), isInterleaved: isInterleaved)
   }
 }
 
 extension tap_flow_record {
+  /// The word of the close frame.
+  var endReason: String {
+    if is_dismissed != 0 { return "dismissed" }
+    return switch tap_end_reason(UInt32(end_reason)) {
+    case TAP_END_RESET: "reset"
+    case TAP_END_TIMED_OUT: "timed_out"
+    default: "closed"
+    }
+  }
+
   var isUnix: Bool { family == UInt8(TAP_FAMILY_UNIX.rawValue) }
 }
 
