@@ -158,7 +158,7 @@ struct OfflineCapture: ~Copyable {
     }
     guard let damage, let text, writer.output.failure == nil else { return .success }
     diagnostics.report(
-      text, remedy: "What stands before was read. libpcap takes one byte order and one link type a file.")
+      text, remedy: "What stands before was read. libpcap takes one link type, snap length and byte order a file.")
     if case .read = damage { return .inputOutput }
     return .badInput
   }

@@ -46,7 +46,11 @@ struct PacketBlocks {
   private var isLost = false
 
   /// Where the block begins that libpcap reads next.
-  var nextOffset: UInt64 { taken < packets.count ? packets[taken].blockOffset : blockOffset }
+  var nextOffset: UInt64 {
+    if taken < packets.count { return packets[taken].blockOffset }
+    let isBehindBlock = part == .head && skipped == 0 && !isLost
+    return isBehindBlock ? blockOffset + blockBytes : blockOffset
+  }
 
   /// The options of the packet that libpcap has just handed out.
   mutating func takePacket() -> PacketOptions {
