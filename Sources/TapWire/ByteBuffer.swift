@@ -99,6 +99,15 @@ public struct ByteBuffer: ~Copyable {
     used &+= source.count
   }
 
+  /// Appends bytes and returns whether all of them are ASCII.
+  @inlinable
+  public mutating func appendTellingASCII(_ source: UnsafeRawBufferPointer) -> Bool {
+    guard let start = source.baseAddress else { return true }
+    reserve(source.count)
+    defer { used &+= source.count }
+    return copyTellingASCII(from: start, to: UnsafeMutableRawPointer(base + count), bytes: source.count)
+  }
+
   @inlinable
   @inline(__always)
   public mutating func append(_ source: StaticString) {

@@ -25,6 +25,24 @@ public func asciiPrefixBytes(_ bytes: UnsafeRawBufferPointer, from start: Int) -
   return position
 }
 
+/// Copies `count` bytes and returns whether all of them are ASCII: one pass where a copy and a check are two.
+@inlinable
+public func copyTellingASCII(
+  from source: UnsafeRawPointer, to target: UnsafeMutableRawPointer, bytes count: Int
+) -> Bool {
+  var seen: SIMD8<UInt64> = .zero
+  var position = 0
+  while count &- position >= 64 {
+    let piece = source.loadUnaligned(fromByteOffset: position, as: SIMD8<UInt64>.self)
+    target.storeBytes(of: piece, toByteOffset: position, as: SIMD8<UInt64>.self)
+    seen |= piece
+    position &+= 64
+  }
+  (target + position).copyMemory(from: source + position, byteCount: count &- position)
+  let rest = UnsafeRawBufferPointer(start: source + position, count: count &- position)
+  return (seen & 0x8080_8080_8080_8080) == .zero && asciiPrefixBytes(rest, from: 0) == rest.count
+}
+
 @usableFromInline
 @inline(never)
 func isValidUTF8Tail(_ bytes: UnsafeRawBufferPointer, from start: Int) -> Bool {

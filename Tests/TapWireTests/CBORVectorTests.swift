@@ -228,4 +228,19 @@ import Testing
       #expect(bytes.withUnsafeBytes { isValidUTF8($0) } == isValid)
     }
   }
+
+  /// One byte that is not ASCII, at each place, in lengths around those that are copied together.
+  @Test func copiesTellASCII() {
+    for count in [0, 1, 7, 8, 31, 32, 63, 64, 65, 127, 128, 200] {
+      let text = (0..<count).map { UInt8($0 & 0x7f) }
+      for place in -1..<count {
+        var bytes = text
+        if place >= 0 { bytes[place] |= 0x80 }
+        var buffer = ByteBuffer(capacityBytes: 16)
+        let isASCII = bytes.withUnsafeBytes { buffer.appendTellingASCII($0) }
+        #expect(isASCII == (place < 0), "\(count) bytes, the one at \(place)")
+        #expect(Array(buffer.bytes) == bytes)
+      }
+    }
+  }
 }

@@ -229,7 +229,7 @@ func copyChecking(_ source: UnsafeRawPointer, _ length: Int, to target: UnsafeMu
     target.storeBytes(of: word.littleEndian, as: UInt64.self)
     return word & 0x8080_8080_8080_8080 == 0
   }
-  guard length <= 64 else { return copyLong(source, length, to: target) }
+  guard length <= 64 else { return copyTellingASCII(from: source, to: target, bytes: length) }
   // The last word or piece overlaps the one before.
   if length <= 16 {
     let last = source.loadUnaligned(fromByteOffset: length &- 8, as: UInt64.self)
@@ -255,12 +255,6 @@ func copyChecking(_ source: UnsafeRawPointer, _ length: Int, to target: UnsafeMu
 private func lastBytes(_ source: UnsafeRawPointer, _ length: Int) -> UInt64 {
   let word = UInt64(littleEndian: source.loadUnaligned(fromByteOffset: length &- 8, as: UInt64.self))
   return word &>> UInt64(truncatingIfNeeded: 64 &- length &* 8)
-}
-
-@inline(never)
-private func copyLong(_ source: UnsafeRawPointer, _ length: Int, to target: UnsafeMutableRawPointer) -> Bool {
-  memcpy(target, source, length)
-  return isASCII(target, length)
 }
 
 /// Makes the string at `content` with a text's head at `head` one of bytes if it is no text.
@@ -295,11 +289,6 @@ private func copyLongName(
   copyUpper(source, length, to: target)
   chooseMajor(head, target, length)
   return CommandName(UnsafeRawBufferPointer(start: target, count: length))
-}
-
-@inline(__always)
-private func isASCII(_ bytes: UnsafeMutableRawPointer, _ length: Int) -> Bool {
-  asciiPrefixBytes(UnsafeRawBufferPointer(start: bytes, count: length), from: 0) == length
 }
 
 private func copyUpper(_ source: UnsafeRawPointer, _ length: Int, to target: UnsafeMutableRawPointer) {

@@ -11,6 +11,8 @@ struct MessageWriter: ~Copyable {
   private var contentPosition = 0
   private var fullLength = 0
   private var keptLimit = 0
+  /// Whether all of it was ASCII so far, so that it is a text for certain.
+  private var isASCII = true
   /// Strings of this message are cut at this length.
   private var threshold = Int.max
   /// What the message was shortened by so far, for its flags.
@@ -75,6 +77,7 @@ struct MessageWriter: ~Copyable {
     contentPosition = bytes.count
     fullLength = length
     keptLimit = min(length, threshold)
+    isASCII = true
   }
 
   /// The next bytes of the string.
@@ -83,7 +86,7 @@ struct MessageWriter: ~Copyable {
     if bytes.count &- messageStart &+ part.count > RESPLimits.exchangeBytes {
       appendWithinLimit(part)
     } else if bytes.count &- contentPosition &+ part.count <= keptLimit {
-      bytes.append(part)
+      if !bytes.appendTellingASCII(part) { isASCII = false }
     } else {
       appendKept(part)
     }
@@ -91,7 +94,7 @@ struct MessageWriter: ~Copyable {
 
   private mutating func appendKept(_ part: UnsafeRawBufferPointer) {
     let room = keptLimit - (bytes.count - contentPosition)
-    if room > 0 { bytes.append(UnsafeRawBufferPointer(rebasing: part.prefix(room))) }
+    if room > 0, !bytes.appendTellingASCII(UnsafeRawBufferPointer(rebasing: part.prefix(room))) { isASCII = false }
   }
 
   @inline(never)
@@ -123,7 +126,7 @@ struct MessageWriter: ~Copyable {
     if bytes.count &- contentPosition == fullLength {
       let content = UnsafeRawBufferPointer(rebasing: bytes.bytes[contentPosition...])
       // The head of a text string differs from that of a byte string of the same length in one bit.
-      if isValidUTF8(content) { bytes[headPosition] |= 0x20 }
+      if isASCII || isValidUTF8(content) { bytes[headPosition] |= 0x20 }
     } else {
       endCutString()
     }
