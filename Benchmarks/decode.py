@@ -1,49 +1,18 @@
-# How fast a recording is decoded and printed, beside hiredis on the same RESP bytes: a million small SET and GET exchanges.
+# How fast recordings are decoded and printed, beside hiredis on the same RESP bytes.
 
 import os
+import re
 import subprocess
 import time
 
+from competitor import build_hiredis_reader
 from harness import tapwire
-from harness.pipeline import Capture, tool
-from harness.servers import RedisServer
+from harness.pipeline import tool
 from memory import anonymous_bytes
+from recordings import CHUNK, OTHERS, SMALL, record, split, trickle
 from report import Table, median, spread, thousands
 
-HERE = os.path.dirname(os.path.abspath(__file__))
-
-
-def record(work, requests):
-    """Captures redis-benchmark at the server, 50 connections in pipelines of 16: the recording's path."""
-    server = RedisServer(os.path.join(work, "redis-decode"))
-    try:
-        # The ring holds a second of it: here is measured what comes later.
-        options = ["--port", server.port, "--direction", "ingress", "--buffer", "256M"]
-        capture = Capture(os.path.join(work, "recording"), options)
-        words = ["-t", "set,get", "-P", "16", "-r", "1000000", "-d", "16", "-n", str(requests), "-q"]
-        subprocess.run(["redis-benchmark", "-p", str(server.port), *words], stdout=subprocess.DEVNULL, check=True)
-        capture.stop()
-    finally:
-        server.stop()
-    return capture.output
-
-
-def split(recording, work):
-    """The RESP bytes of a recording for a reader that knows no frames: all requests, and all replies."""
-    streams = {}
-    for kind, *fields in tapwire.frames(recording):
-        assert kind != tapwire.GAP, "the recording has gaps: it measures nothing"
-        if kind == tapwire.DATA:
-            flow, direction, _, _, data = fields[:5]
-            streams.setdefault((direction, flow), []).append(data)
-    paths = []
-    for direction, name in ((tapwire.RECEIVED, "requests"), (tapwire.SENT, "replies")):
-        paths.append(os.path.join(work, name))
-        with open(paths[-1], "wb") as file:
-            for key, pieces in streams.items():
-                if key[0] == direction:
-                    file.writelines(pieces)
-    return paths
+MIB = 1 << 20
 
 
 def timed(command, stdin):
@@ -69,55 +38,117 @@ def exchanges_in(path):
     return sum(frame[0] == tapwire.EXCHANGE for frame in tapwire.frames(path))
 
 
-def measure(work, rounds, requests):
-    """A table of speeds and one of memory; all take turns within each round."""
-    recording = record(work, requests)
-    streams = split(recording, work)
-    hiredis = os.path.join(work, "hiredis-reader")
-    subprocess.run(["gcc", "-O2", os.path.join(HERE, "hiredis-reader.c"), "-o", hiredis, "-lhiredis"], check=True)
+def instructions(recording):
+    """What tap-resp executes for a recording, in user space, as callgrind counts it."""
+    with open(recording, "rb") as file:
+        command = ["valgrind", "--tool=callgrind", "--callgrind-out-file=/dev/null", tool("tap-resp")]
+        done = subprocess.run(command, stdin=file, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, check=True)
+    return int(re.search(r"Collected : (\d+)", done.stderr)[1])
+
+
+class Race:
+    """hiredis, the decoder and the stage, each in turn over one recording."""
+
+    def __init__(self, hiredis, recording):
+        self.recording = recording
+        self._commands = {
+            "hiredis": [hiredis, *split(recording)],
+            "decoder": [tool("decoder-benchmark"), recording],
+        }
+        self.seconds = {name: [] for name in ("hiredis", "decoder", "tap-resp")}
+        self.bytes = None
+        self.peak = 0
+
+    def round(self):
+        for name, command in self._commands.items():
+            count, _, spent = numbers(command)
+            assert self.bytes in (None, count), "the competitors do not read the same bytes"
+            self.bytes = count
+            self.seconds[name].append(spent)
+        spent, peak = timed([tool("tap-resp")], self.recording)
+        self.seconds["tap-resp"].append(spent)
+        self.peak = max(self.peak, peak)
+
+    def megabytes_per_second(self, name):
+        return f"{self.bytes / median(self.seconds[name]) / 1e6:.0f}"
+
+    def ratios(self, name):
+        """How often as fast as hiredis, in each round."""
+        return spread([base / own for base, own in zip(self.seconds["hiredis"], self.seconds[name])])
+
+
+def measure_small(work, hiredis, rounds, requests):
+    """The usual traffic, with what it costs to print it; a table of speeds and one of memory."""
+    race = Race(hiredis, record(work, SMALL, requests))
     decoded = os.path.join(work, "decoded.tap")
-    with open(recording, "rb") as source, open(decoded, "wb") as target:
+    with open(race.recording, "rb") as source, open(decoded, "wb") as target:
         subprocess.run([tool("tap-resp")], stdin=source, stdout=target, check=True)
     exchanges = exchanges_in(decoded)
     assert exchanges >= 2 * requests, exchanges
-
-    names = ("hiredis", "decoder", "tap-resp", "tap-fmt --json")
-    seconds = {name: [] for name in names}
-    peaks = {"tap-resp": 0, "tap-fmt --json": 0}
+    printing, printing_peak = [], 0
     for _ in range(rounds):
-        resp_bytes, _, spent = numbers([hiredis, *streams])
-        seconds["hiredis"].append(spent)
-        decoder_bytes, _, spent = numbers([tool("decoder-benchmark"), recording])
-        assert decoder_bytes == resp_bytes, "the competitors do not read the same bytes"
-        seconds["decoder"].append(spent)
-        for name, command, source in (
-            ("tap-resp", [tool("tap-resp")], recording),
-            ("tap-fmt --json", [tool("tap-fmt"), "--json"], decoded),
-        ):
-            spent, peak = timed(command, source)
-            seconds[name].append(spent)
-            peaks[name] = max(peaks[name], peak)
+        race.round()
+        spent, peak = timed([tool("tap-fmt"), "--json"], decoded)
+        printing.append(spent)
+        printing_peak = max(printing_peak, peak)
 
-    title = f"A recording of {thousands(exchanges)} SET and GET exchanges, {resp_bytes / 1e6:.0f} MB of RESP, pipelines of 16"
+    title = f"A recording of {thousands(exchanges)} SET and GET exchanges, {race.bytes / 1e6:.0f} MB of RESP, pipelines of 16"
     table = Table(title, "program", "MB of RESP/s", "exchanges/s", "of hiredis")
-    shown = {
-        "hiredis": "hiredis redisReader, in memory",
-        "decoder": "decoder of tap-resp, in memory",
-        "tap-resp": "tap-resp <file >/dev/null",
-        "tap-fmt --json": "tap-fmt --json <file >/dev/null",
-    }
-    for name in names:
-        spent = median(seconds[name])
-        ratios = [base / own for base, own in zip(seconds["hiredis"], seconds[name])]
-        is_decoding = name != "tap-fmt --json"
-        table.add(
-            shown[name],
-            f"{resp_bytes / spent / 1e6:.0f}" if is_decoding else "",
-            thousands(exchanges / spent),
-            spread(ratios) if is_decoding else "",
-        )
+    for name, shown in (
+        ("hiredis", "hiredis redisReader, in memory"),
+        ("decoder", "decoder of tap-resp, in memory"),
+        ("tap-resp", "tap-resp <file >/dev/null"),
+    ):
+        rate = thousands(exchanges / median(race.seconds[name]))
+        table.add(shown, race.megabytes_per_second(name), rate, race.ratios(name))
+    table.add("tap-fmt --json <file >/dev/null", "", thousands(exchanges / median(printing)), "")
     table.notes.append(f"Medians of {rounds} rounds; the last column is the ratio within each round. Programs include their start.")
+    each = (instructions(race.recording) - instructions(os.devnull)) / exchanges
+    table.notes.append(f"tap-resp executes {each:.0f} instructions an exchange (callgrind, its start not counted).")
     memory = Table("Largest anonymous memory on that recording", "stage", "MiB")
-    for name, peak in peaks.items():
-        memory.add(name, f"{peak / (1 << 20):.1f}")
+    memory.add("tap-resp", f"{race.peak / MIB:.1f}")
+    memory.add("tap-fmt --json", f"{printing_peak / MIB:.1f}")
     return [table, memory]
+
+
+def measure_others(work, hiredis, rounds, requests):
+    """Larger values and deeper ones."""
+    table = Table(
+        "Other shapes, MB of RESP/s", "shape", "hiredis", "decoder", "of hiredis", "tap-resp <file >/dev/null", "of hiredis"
+    )
+    for shape in OTHERS:
+        race = Race(hiredis, record(work, shape, requests))
+        for _ in range(rounds):
+            race.round()
+        speed = {name: race.megabytes_per_second(name) for name in race.seconds}
+        table.add(
+            f"{shape.name}, {race.bytes / 1e6:.0f} MB", speed["hiredis"], speed["decoder"], race.ratios("decoder"),
+            speed["tap-resp"], race.ratios("tap-resp"),
+        )
+    table.notes.append(f"Medians of {rounds} rounds. hiredis and the decoder have the bytes in memory; tap-resp reads a file.")
+    return table
+
+
+def measure_growth(work, rounds, largest):
+    """Values of double the size each, in small chunks: the time must double too."""
+    table = Table(f"A value in chunks of {CHUNK // 1024} KiB, in memory", "value", "ms", "of half the size")
+    before = None
+    for size in (largest // 16, largest // 8, largest // 4, largest // 2, largest):
+        # Enough of the smaller ones that there is something to measure.
+        values = 16 if size <= largest // 8 else 4
+        path = trickle(os.path.join(work, "trickle"), size, values)
+        spent = median([numbers([tool("decoder-benchmark"), path])[2] for _ in range(rounds)]) / values
+        table.add(f"{size / MIB:g} MiB", f"{spent * 1000:.2f}", f"{spent / before:.2f}" if before else "")
+        before = spent
+    table.notes.append(f"Medians of {rounds} rounds. Beyond 8 MiB a value is cut and its rest only counted.")
+    return table
+
+
+def measure(work, rounds, requests):
+    """All of it, as tables; all take turns within each round."""
+    hiredis = build_hiredis_reader(work)
+    tables = measure_small(work, hiredis, rounds, requests)
+    # Short runs, so more of them.
+    tables.append(measure_others(work, hiredis, rounds, requests))
+    tables.append(measure_growth(work, rounds, 48 * MIB if requests >= 100_000 else 6 * MIB))
+    return tables

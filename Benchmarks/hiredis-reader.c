@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <time.h>
 
-// redisBufferRead of hiredis 0.14 reads this much at a time.
+// redisBufferRead reads this much at a time (hiredis.c).
 enum { PIECE_BYTES = 16 << 10 };
 
 static char *read_file(const char *path, size_t *length)

@@ -33,7 +33,7 @@ build_needs=(
 redis_needs=(redis-tools=redis-check-rdb)
 test_needs=(bpftool=bpftool iproute2=ip libcap2-bin=setcap procps=ps 'python3-venv=/usr/lib/python3*/ensurepip' util-linux=unshare mandoc=mandoc)
 guest_needs=(qemu-system-x86=qemu-system-x86_64 busybox-static=/usr/bin/busybox cpio=cpio)
-bench_needs=(gcc=gcc libhiredis-dev=/usr/include/hiredis/hiredis.h tcpdump=tcpdump tshark=tshark)
+bench_needs=(gcc=gcc valgrind=valgrind tcpdump=tcpdump tshark=tshark)
 
 need() {
   local need missing=()
