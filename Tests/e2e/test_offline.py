@@ -579,6 +579,16 @@ def test_comments_of_ptcpdump_name_the_process(order, seeded, tmp_path):
     ]  # fmt: skip
 
 
+@pytest.mark.parametrize("order", "<>")
+def test_process_blocks_of_macos_name_the_process(order, seeded, tmp_path):
+    segments = conversation(seeded, turns=4)
+    frames = [
+        (s.time, packets.framed(s.ip(), NULL), [], 2 if s.source == segments[0].source else 1, 1) for s in segments
+    ]
+    content = packets.pcapng(frames, NULL, order, processes=[(1, "launchd"), (812, "redis-cli")])
+    assert processes(check(content, segments, tmp_path)) == [{"pid": 812, "comm": "redis-cli"}]
+
+
 def test_a_server_that_is_named_makes_the_flow_its_own(seeded, tmp_path):
     segments = conversation(seeded, turns=4)
     server = segments[0].destination

@@ -36,4 +36,6 @@ enum OfflineLimits {
   static let commentBytes = 4 << 20
   /// The options of one packet in a pcapng file; longer ones are passed over.
   static let optionBytes = 64 << 10
+  /// A process block in a pcapng file of macOS, which has a name and an identifier.
+  static let processBlockBytes = 1024
 }

@@ -25,6 +25,8 @@ struct PacketBlocks {
     /// The rest of an enhanced packet block's fixed part.
     case packet
     case options
+    /// The options of a process block.
+    case process
   }
 
   private static let headBytes = 12
@@ -33,6 +35,9 @@ struct PacketBlocks {
 
   private(set) var format = Format.unknown
   private var packets: [Packet] = []
+  /// What the process blocks of this section say, in the words of a comment.
+  private var processes: [[UInt8]] = []
+  private var processID: UInt32 = 0
   private var taken = 0
   private var part = Part.head
   /// Bytes of the part at hand that have come, of `wanted`.
@@ -94,9 +99,29 @@ struct PacketBlocks {
     case .head: beginBlock(bytes)
     case .packet: beginPacket(bytes)
     case .options:
-      if !packets.isEmpty { packets[packets.count - 1].options = PacketOptions(bytes, isSwapped: isSwapped) }
+      takeOptions(PacketOptions(bytes, isSwapped: isSwapped))
+      expectBlock(behind: UInt64(PacketBlocks.trailerBytes))
+    case .process:
+      takeProcess(bytes)
       expectBlock(behind: UInt64(PacketBlocks.trailerBytes))
     }
+  }
+
+  private mutating func takeOptions(_ options: PacketOptions) {
+    guard !packets.isEmpty else { return }
+    var options = options
+    if let index = options.processIndex, index < processes.count { options.add(comment: processes[Int(index)]) }
+    packets[packets.count - 1].options = options
+  }
+
+  /// The process block of macOS' tcpdump: a number, and options of which the second is the name (pcap-ng.h there).
+  private mutating func takeProcess(_ options: UnsafeRawBufferPointer) {
+    guard processes.count < OfflineLimits.comments else { return }
+    var text = Array("PID: \(processID)".utf8)
+    forEachOption(in: options, isSwapped: isSwapped) { code, value in
+      if code == 2 { text += "\nComm: ".utf8 + Array(value) }
+    }
+    processes.append(text)
   }
 
   private func word(_ bytes: UnsafeRawBufferPointer, at position: Int) -> UInt32 {
@@ -119,6 +144,7 @@ struct PacketBlocks {
       let mark = bytes.loadUnaligned(fromByteOffset: 8, as: UInt32.self)
       isSwapped = mark.byteSwapped == 0x1a2b_3c4d
       isLost = !isSwapped && mark != 0x1a2b_3c4d
+      processes.removeAll()
       if format == .unknown { format = .pcapng }
     } else if format == .unknown {
       format = PacketBlocks.isClassic(type) ? .pcap : .other
@@ -131,11 +157,16 @@ struct PacketBlocks {
     }
     blockBytes = UInt64(length)
     let behindHead = blockBytes - UInt64(PacketBlocks.headBytes)
+    let trailer = UInt64(PacketBlocks.trailerBytes)
     switch type {
-    case 6 where behindHead >= UInt64(PacketBlocks.packetBytes + PacketBlocks.trailerBytes):  // enhanced packet block
+    case 6 where behindHead >= UInt64(PacketBlocks.packetBytes) + trailer:  // enhanced packet block
       packets.append(Packet(blockOffset: blockOffset))
       part = .packet
       wanted = PacketBlocks.packetBytes
+    case 0x8000_0001 where behindHead > trailer && behindHead <= UInt64(OfflineLimits.processBlockBytes):
+      processID = word(bytes, at: 8)
+      part = .process
+      wanted = Int(behindHead - trailer)
     case 2, 3:  // obsolete and simple packet blocks
       packets.append(Packet(blockOffset: blockOffset))
       expectBlock(behind: behindHead)

@@ -1,4 +1,4 @@
-// A process as ptcpdump's packet comments tell it: lines of `name: value`.
+// A process as packet comments tell it: lines of `name: value`.
 import TapWire
 
 /// What a comment says of the process behind a packet.
@@ -16,6 +16,8 @@ struct PacketProcess: Hashable {
   private(set) var areArgumentsCut = false
   private(set) var parent: UInt64?
   private(set) var parentExe: Text = []
+  /// Of a file of macOS, where it is all there is of the name.
+  private(set) var comm: Text = []
   private(set) var uid: UInt64?
   private(set) var container = Container()
 
@@ -35,6 +37,7 @@ struct PacketProcess: Hashable {
       switch String(decoding: line[..<colon], as: UTF8.self) {
       case "PID": pid = PacketProcess.number(value) ?? 0
       case "Cmd", "Command": (exe, isExeCut) = PacketProcess.withoutDots(value)
+      case "Comm": comm = value
       case "Args": (arguments, areArgumentsCut) = PacketProcess.withoutDots(value)
       case "ParentPID": parent = PacketProcess.number(value)
       case "ParentCmd", "ParentCommand": parentExe = PacketProcess.withoutDots(value).text
@@ -47,6 +50,7 @@ struct PacketProcess: Hashable {
       default: break
       }
     }
+    if comm.isEmpty { comm = PacketProcess.comm(exe) }
     guard pid > 0 else { return nil }
   }
 
@@ -70,17 +74,15 @@ struct PacketProcess: Hashable {
     output.appendFrame(.process, fields: 2) { output in
       output.appendUnsigned(id)
       let optional = [
-        parent != nil, !exe.isEmpty, !exe.isEmpty, isExeCut, !arguments.isEmpty, areArgumentsCut, uid != nil,
+        parent != nil, !comm.isEmpty, !exe.isEmpty, isExeCut, !arguments.isEmpty, areArgumentsCut, uid != nil,
         container != Container(),
       ]
       output.appendMapHead(1 + optional.count { $0 })
       output.appendText("pid" as StaticString)
       output.appendUnsigned(pid)
       if let parent { appendParent(parent, to: &output) }
-      if !exe.isEmpty {
-        output.appendField("comm", PacketProcess.comm(exe))
-        output.appendField("exe", exe)
-      }
+      if !comm.isEmpty { output.appendField("comm", comm) }
+      if !exe.isEmpty { output.appendField("exe", exe) }
       if isExeCut { output.appendFlag("exe_cut") }
       if !arguments.isEmpty { appendCommandLine(to: &output) }
       if areArgumentsCut { output.appendFlag("command_line_cut") }

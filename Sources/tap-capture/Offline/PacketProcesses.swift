@@ -1,4 +1,4 @@
-// Processes that the comments of a pcapng file name, as ptcpdump writes them, become the processes of flows.
+// Processes that a pcapng file names, in comments of ptcpdump or blocks of macOS' tcpdump, become the processes of flows.
 import TapWire
 
 /// Reads comments and describes each process once.
@@ -9,7 +9,7 @@ struct PacketProcesses {
   private var commentBytes = 0
   private var lastID: UInt64 = 0
 
-  /// The process at either end of a packet. ptcpdump names the one of the machine where it ran: who sent a packet that
+  /// The process at either end of a packet. These tools name the one of the machine where it ran: who sent a packet that
   /// went out, who received one that came in. Where the file does not say which way it went, nobody is named.
   mutating func ends(of options: PacketOptions, to writer: FlowWriter) -> (sender: UInt64?, receiver: UInt64?) {
     guard !options.comment.isEmpty, let isInbound = options.isInbound, let id = id(of: options.comment, to: writer)

@@ -92,22 +92,28 @@ def _option(order, code, value):
     return struct.pack(order + "HH", code, len(value)) + value + bytes(-len(value) % 4)
 
 
-def pcapng(frames, link, order="<", interfaces=1, links=None):
-    """A pcapng file; each frame is (nanoseconds, bytes) or (nanoseconds, bytes, comments, flags)."""
+def pcapng(frames, link, order="<", interfaces=1, links=None, processes=()):
+    """A pcapng file; each frame is (nanoseconds, bytes), with comments, flags, and the number of one of the processes,
+    (pid, name), if there are any."""
     out = [_block(order, 0x0A0D0D0A, struct.pack(order + "IHHq", 0x1A2B3C4D, 1, 0, -1))]
     for index in range(interfaces):
         kind = (links or [link] * interfaces)[index]
         body = struct.pack(order + "HHI", kind, 0, 262144) + _option(order, 9, b"\x09") + _option(order, 0, b"")
         out.append(_block(order, 1, body))
+    for pid, name in processes:
+        options = _option(order, 2, name.encode()) + _option(order, 4, bytes(16)) + _option(order, 0, b"")
+        out.append(_block(order, 0x80000001, struct.pack(order + "I", pid) + options))
     for number, (time, frame, *said) in enumerate(frames):
         body = struct.pack(order + "IIIII", number % interfaces, time >> 32, time & 0xFFFFFFFF, len(frame), len(frame))
         body += frame + bytes(-len(frame) % 4)
         if said:
-            comments, flags = said
+            comments, flags, *process = said
             for comment in comments:
                 body += _option(order, 1, comment.encode())
             if flags is not None:
                 body += _option(order, 2, struct.pack(order + "I", flags))
+            for index in process:
+                body += _option(order, 0x8001, struct.pack(order + "I", index))
             body += _option(order, 0, b"")
         out.append(_block(order, 6, body))
         if number % 7 == 0:  # a block that nobody knows
