@@ -15,8 +15,6 @@ struct WholeReply {
   private let textBytes: Int
   /// Null has no text, and its map says so.
   private let isNull: Bool
-  /// How many bytes of the input before the end of the text may be read.
-  private let readableBytes: Int
   /// Behind its last byte.
   let end: Int
 
@@ -32,18 +30,17 @@ struct WholeReply {
     let head: StaticString
     switch type {
     case UInt8(ascii: "$"):
-      if let announced = shortNumber(base, &read, end) {
-        guard announced &+ 2 <= end &- read else { return nil }
-        length = announced
-        head = ResponseHead.bulkString
-      } else {
-        // RESP2's null is `$-1`: what GET finds where there is no key.
-        guard end &- read >= 4, base.load(fromByteOffset: read, as: UInt8.self) == UInt8(ascii: "-"),
-          base.load(fromByteOffset: read &+ 1, as: UInt8.self) == UInt8(ascii: "1")
-        else { return nil }
+      // RESP2's null is `$-1`: what GET finds where there is no key.
+      if end &- read >= 4,
+        UInt32(littleEndian: base.loadUnaligned(fromByteOffset: read, as: UInt32.self)) == 0x0a0d_312d
+      {
         read &+= 2
         isNull = true
         head = ResponseHead.null
+      } else {
+        guard let announced = shortNumber(base, &read, end), announced &+ 2 <= end &- read else { return nil }
+        length = announced
+        head = ResponseHead.bulkString
       }
     case UInt8(ascii: "+"), UInt8(ascii: ":"):
       // Bounded: a line that is longer has the state machine's search for its end.
@@ -66,7 +63,6 @@ struct WholeReply {
     text = base + read
     textBytes = length
     self.isNull = isNull
-    readableBytes = read &+ length
     self.end = read &+ length &+ 2
   }
 
@@ -83,7 +79,8 @@ struct WholeReply {
     let stringHead = target + 1 + headBytes
     if isNull { return stringHead.storeBytes(of: 0xf6, as: UInt8.self) }
     let content = stringHead + storeHead(.textString, UInt64(truncatingIfNeeded: textBytes), at: stringHead)
-    if readableBytes >= 8 {
+    // How many bytes of the input before the end of the text may be read.
+    if end &- 2 >= 8 {
       if !copyChecking(text, textBytes, to: content) { chooseMajor(stringHead, content, textBytes) }
     } else {
       // Shorter than eight bytes, CRLF not counted.
