@@ -60,4 +60,32 @@ import Testing
     #expect(decoded.exchanges.count <= 3)
     #expect(decoded.lines.prefix(2) == ["SET [a, 1] → simple_string OK", "SET [a, 2] → simple_string OK"])
   }
+
+  /// Every pair of bytes where one or two digits are expected, before what ends a line and what does not.
+  @Test func onlyDigitsAreNumbers() {
+    let ends: [[UInt8]] = [
+      [0x0d, 0x0a], [0x0d, 0x0d], [0x0d, 0x8a], [0xf2, 0xf5], [0x0a, 0x0d], [0x0d, 0x0a, 0x0a],
+    ]
+    var wrong: [[UInt8]] = []
+    for pair in 0...0xffff {
+      for end in ends {
+        let text = [UInt8(pair >> 8), UInt8(pair & 0xff)] + end
+        var line = NumberLine()
+        let (value, position) = text.withUnsafeBytes { bytes in
+          var position = 0
+          return (bytes.baseAddress.flatMap { shortNumber($0, &position, bytes.count) }, position)
+        }
+        let (expected, expectedPosition) = text.withUnsafeBytes { bytes in
+          var position = 0
+          return ((try? line.read(bytes, &position)) ?? nil, position)
+        }
+        // The sign is left to the state machine.
+        let isNumber = expected.map { $0 >= 0 && text[0] != UInt8(ascii: "-") } ?? false
+        if isNumber ? (value.map(Int64.init) != expected || position != expectedPosition) : value != nil {
+          wrong.append(text)
+        }
+      }
+    }
+    #expect(wrong.isEmpty)
+  }
 }

@@ -178,7 +178,8 @@ private func smallNumber(_ text: UnsafeRawPointer) -> (value: Int, bytes: Int)? 
   // The digits' values in the two lowest bytes, and zero in the others; a byte is above 9 if it has its top bit now, or with
   // 0x76 added to it.
   let digits = line ^ 0x0a0d_3030
-  guard (digits | (digits & 0xffff) &+ 0x7676) & 0xffff_8080 == 0 else { return nil }
+  let above9 = digits | ((digits & 0xffff) &+ 0x7676)
+  guard above9 & 0xffff_8080 == 0 else { return nil }
   return (Int(digits & 0xff) &* 10 &+ Int(digits >> 8), isOneDigit ? 3 : 4)
 }
 
