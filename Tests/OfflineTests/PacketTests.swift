@@ -71,4 +71,23 @@ import Testing
     }
     #expect(assembler.pendingPackets == 0)
   }
+
+  /// Random headers behind a right beginning: lengths, offsets and header chains that lie.
+  @Test(arguments: 0..<300) func headersThatLieAreSafe(seed: Int) {
+    var random = Seeded(state: UInt64(seed))
+    var assembler = FragmentAssembler()
+    for time in 0..<200 as Range<UInt64> {
+      var bytes = (0..<Int.random(in: 0...120, using: &random)).map { _ in UInt8.random(in: 0...255, using: &random) }
+      if !bytes.isEmpty { bytes[0] = [0x45, 0x4f, 0x60].randomElement(using: &random) ?? 0 }
+      if bytes.count > 6 { bytes[6] = [0, 43, 44, 51, 60, 6, 0x20].randomElement(using: &random) ?? 0 }
+      bytes.withUnsafeBytes {
+        guard let ip = IPPacket(PacketBytes(bytes: $0), wireBytes: $0.count) else { return }
+        #expect(ip.payload.count <= $0.count && ip.payload.count <= ip.payloadLength, "seed \(seed)")
+        if let fragment = ip.fragment { _ = assembler.add(ip, fragment, time: time) }
+        if let segment = TCPSegment(ip.payload, length: ip.payloadLength) {
+          #expect(segment.payload.count <= segment.payloadLength, "seed \(seed)")
+        }
+      }
+    }
+  }
 }

@@ -84,18 +84,6 @@ private struct Direction {
 private let syn: UInt8 = 0x02
 private let finAck: UInt8 = 0x11
 
-/// A small generator with a seed that a failure can print (SplitMix64).
-private struct Seeded: RandomNumberGenerator {
-  var state: UInt64
-  mutating func next() -> UInt64 {
-    state &+= 0x9e37_79b9_7f4a_7c15
-    var z = state
-    z = (z ^ (z >> 30)) &* 0xbf58_476d_1ce4_e5b9
-    z = (z ^ (z >> 27)) &* 0x94d0_49bb_1331_11eb
-    return z ^ (z >> 31)
-  }
-}
-
 @Suite struct TCPStreamTests {
   @Test func bytesInOrderPassAtOnce() {
     var way = Direction()
