@@ -7,9 +7,14 @@
 #include <bpf/bpf_tracing.h>
 
 static __always_inline int handle_socket_event(struct sock *sk, int result, int direction, int message_flags) {
+  if (!is_stream(sk))
+    return 0;
+  struct task_struct *task = bpf_get_current_task_btf();
+  struct message_place place = {};
+  follow_messages(task, sk, result, direction, message_flags, &place);
   struct transfer_steps steps;
   if (begin_transfer(&steps, sk, result, direction, message_flags))
-    finish_transfer(&steps, find_user_memory(bpf_get_current_task_btf(), sk, &steps.transfer));
+    finish_transfer(&steps, find_user_memory(task, sk, &steps.transfer, &place));
   return 0;
 }
 

@@ -43,7 +43,7 @@ struct KernelProgram: ~Copyable {
   ]
   private static let openFlowsProgram = "report_open_flows"
   private static let unixFlowsProgram = "list_unix_flows"
-  private static let censusPrograms = ["find_listeners", "find_connections"]
+  private static let censusPrograms = ["find_listeners", "find_connections", "doubt_calls_under_way"]
 
   /// Captures from here on, with the first engine of the choice that the kernel takes. `prepare` is called when it is
   /// loaded and nothing runs yet; more than once if engines are refused.
