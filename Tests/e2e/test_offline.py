@@ -1,6 +1,7 @@
 # tap-capture --read: whatever happened to the packets of a conversation, its bytes come out, and what is missing is a gap.
 
 import glob
+import json
 import os
 import random
 import signal
@@ -16,7 +17,7 @@ import pytest
 from harness import packets, tapwire
 from harness.cddl import Grammar
 from harness.packets import ACK, ETHERNET, FIN, LOOP, NULL, PSH, RAW, RST, SLL, SLL2, SYN, Segment
-from harness.pipeline import ROOT, tool
+from harness.pipeline import JSON, RESP, ROOT, run, tool
 from harness.streams import Missing, Recording
 
 CORPUS = os.path.join(ROOT, "..", "shared", "corpus")
@@ -701,3 +702,30 @@ def test_variants_of_real_captures(name, seeded, tmp_path):
     check(file_of(swapped(copies, seeded, 4), SLL2, (0x8100,), nanoseconds=True), segments, tmp_path)
     kept = [s for s in segments if not s.payload or seeded.random() > 0.02]
     check(file_of(kept, RAW), kept, tmp_path)
+
+
+# Lines with unbalanced quotes: the reference counts them, for redis they are no commands.
+UNBALANCED = {"pipeline-quotes.pcap": 2, "inline.pcap": 1}
+
+
+def counted():
+    """The captures whose RESP the reference decoder read to its end, and what it counted."""
+    with open(f"{CORPUS}/redis-counts.tsv") as file:
+        rows = [line.rstrip("\n").split("\t") for line in file]
+    rows = [dict(zip(rows[0], row)) for row in rows[1:]]
+    return [row for row in rows if not row.get("ref_stops_at")]
+
+
+@pytest.mark.skipif(not os.path.isdir(CORPUS), reason=f"{CORPUS} is not there")
+def test_commands_in_the_corpus_are_those_that_a_reference_counts(tmp_path):
+    rows = counted()
+    assert len(rows) > 50
+    for row in rows:
+        lines = run([[tool("tap-capture"), "--read", f"{CORPUS}/{row['pcap']}"], RESP, JSON], tmp_path).splitlines()
+        exchanges = [exchange for exchange in map(json.loads, lines) if "command" in exchange]
+        commands = [
+            exchange for exchange in exchanges
+            if exchange["server"].endswith(f":{row['port']}") and not exchange["command"].startswith("(")
+        ]  # fmt: skip
+        unbalanced = UNBALANCED.get(os.path.basename(row["pcap"]), 0)
+        assert len(commands) + unbalanced == int(row["ref_commands"]), row
