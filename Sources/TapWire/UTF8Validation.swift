@@ -27,7 +27,30 @@ public func asciiPrefixBytes(_ bytes: UnsafeRawBufferPointer, from start: Int) -
 
 /// Copies `count` bytes and returns whether all of them are ASCII: one pass where a copy and a check are two.
 @inlinable
+@inline(__always)
 public func copyTellingASCII(
+  from source: UnsafeRawPointer, to target: UnsafeMutableRawPointer, bytes count: Int
+) -> Bool {
+  guard count >= 8, count <= 32 else { return copyAnyTellingASCII(from: source, to: target, bytes: count) }
+  // Words from the beginning and from the end, which overlap where the length is no sum of whole ones.
+  let first = source.loadUnaligned(as: UInt64.self)
+  let last = source.loadUnaligned(fromByteOffset: count &- 8, as: UInt64.self)
+  var seen = first | last
+  if count > 16 {
+    let second = source.loadUnaligned(fromByteOffset: 8, as: UInt64.self)
+    let third = source.loadUnaligned(fromByteOffset: count &- 16, as: UInt64.self)
+    seen |= second | third
+    target.storeBytes(of: second, toByteOffset: 8, as: UInt64.self)
+    target.storeBytes(of: third, toByteOffset: count &- 16, as: UInt64.self)
+  }
+  target.storeBytes(of: first, as: UInt64.self)
+  target.storeBytes(of: last, toByteOffset: count &- 8, as: UInt64.self)
+  return seen & 0x8080_8080_8080_8080 == 0
+}
+
+@usableFromInline
+@inline(never)
+func copyAnyTellingASCII(
   from source: UnsafeRawPointer, to target: UnsafeMutableRawPointer, bytes count: Int
 ) -> Bool {
   var seen: SIMD8<UInt64> = .zero
@@ -38,9 +61,20 @@ public func copyTellingASCII(
     seen |= piece
     position &+= 64
   }
-  (target + position).copyMemory(from: source + position, byteCount: count &- position)
-  let rest = UnsafeRawBufferPointer(start: source + position, count: count &- position)
-  return (seen & 0x8080_8080_8080_8080) == .zero && asciiPrefixBytes(rest, from: 0) == rest.count
+  var rest: UInt64 = 0
+  while count &- position >= 8 {
+    let word = source.loadUnaligned(fromByteOffset: position, as: UInt64.self)
+    target.storeBytes(of: word, toByteOffset: position, as: UInt64.self)
+    rest |= word
+    position &+= 8
+  }
+  while position < count {
+    let byte = source.load(fromByteOffset: position, as: UInt8.self)
+    target.storeBytes(of: byte, toByteOffset: position, as: UInt8.self)
+    rest |= UInt64(byte)
+    position &+= 1
+  }
+  return rest & 0x8080_8080_8080_8080 == 0 && (seen & 0x8080_8080_8080_8080) == .zero
 }
 
 @usableFromInline

@@ -107,4 +107,26 @@ extension ReplyParser {
     position = reply.end
     return true
   }
+
+  /// Takes the element of an aggregate at `position` if it is a bulk string that lies whole in the input; else changes
+  /// nothing and returns false.
+  @inline(__always)
+  mutating func takeWholeElement(_ bytes: UnsafeRawBufferPointer, _ position: inout Int) throws(Malformed) -> Bool {
+    guard let base = bytes.baseAddress, bytes[position] == UInt8(ascii: "$"), !levels.isEmpty, !isStreamedString else {
+      return false
+    }
+    var start = position &+ 1
+    guard let length = shortNumber(base, &start, bytes.count), length &+ 2 <= bytes.count &- start,
+      isLineEnd(base, start &+ length)
+    else { return false }
+    type = UInt8(ascii: "$")
+    try beginElement()
+    if isStoring {
+      writer.beginString(length)
+      writer.appendString(UnsafeRawBufferPointer(start: base + start, count: length))
+      writer.endString()
+    }
+    position = start &+ length &+ 2
+    return true
+  }
 }

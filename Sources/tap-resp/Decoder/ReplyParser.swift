@@ -14,7 +14,7 @@ enum ReplyKind: Sendable {
 /// delivered by itself, before the message around it.
 struct ReplyParser: ~Copyable {
   /// An aggregate that is open.
-  private struct Level {
+  struct Level {
     /// Elements that are still to come; keys and values of a map count one each. `Int64.max` where streamed.
     var left: Int64
     /// Elements in full and those written; equal unless the message is too large.
@@ -50,17 +50,17 @@ struct ReplyParser: ~Copyable {
   private var isInterrupting = false
   private var mustResume = false
   private var state = State.type
-  private var type: UInt8 = 0
+  var type: UInt8 = 0
   private var number = NumberLine()
   private var line = TextLine()
   private var bodyLeft = 0
-  private var isStreamedString = false
-  private var levels: [Level] = []
+  private(set) var isStreamedString = false
+  private(set) var levels: [Level] = []
   private var hasAttributes = false
   /// The message is too large even with its values cut: elements are counted only.
   private var isDropping = false
   /// Whether the value that is coming is written.
-  private var isStoring = true
+  private(set) var isStoring = true
   /// Whether the last message is an error.
   private(set) var isError = false
   /// Of an array of so many elements at the top, how many there really will be; nil where it says so itself.
@@ -86,6 +86,10 @@ struct ReplyParser: ~Copyable {
       case .type:
         guard position < bytes.count else { return .needsMore }
         if takeWhole(bytes, &position) { return .message(.reply) }
+        if try takeWholeElement(bytes, &position) {
+          if finishValue(isStored: isStoring) { return finished() }
+          continue
+        }
         type = bytes[position]
         position &+= 1
         try beginValue()
@@ -185,7 +189,7 @@ struct ReplyParser: ~Copyable {
   @inline(__always)
   mutating func beginWhole() { beginEmptyMessage(.reply) }
 
-  private mutating func beginElement() throws(Malformed) {
+  mutating func beginElement() throws(Malformed) {
     if type == UInt8(ascii: ">") {
       guard !isInterrupting else { throw Malformed() }
       interrupt()
