@@ -10,11 +10,12 @@ static __always_inline int handle_socket_event(struct sock *sk, int result, int 
   if (!is_stream(sk))
     return 0;
   struct task_struct *task = bpf_get_current_task_btf();
+  struct pt_regs *registers = (struct pt_regs *)bpf_task_pt_regs(task);
   struct message_place place = {};
-  follow_messages(task, sk, result, direction, message_flags, &place);
+  follow_messages(task, registers, sk, result, direction, message_flags, &place);
   struct transfer_steps steps;
   if (begin_transfer(&steps, sk, result, direction, message_flags))
-    finish_transfer(&steps, find_user_memory(task, sk, &steps.transfer, &place));
+    finish_transfer(&steps, find_user_memory(task, registers, sk, &steps.transfer, &place));
   return 0;
 }
 

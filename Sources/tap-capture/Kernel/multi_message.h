@@ -132,11 +132,9 @@ static __noinline int follow_message(struct multi_message_call *call, struct pt_
 }
 
 // Must see every event of a stream socket, also those that move nothing or are of no interest.
-static __always_inline void follow_messages(struct task_struct *task, struct sock *sk, int result, int direction,
-                                            int flags, struct message_place *place) {
-  struct pt_regs *registers = (struct pt_regs *)bpf_task_pt_regs(task);
-  __u64 number = registers->orig_ax;
-  if (number != (direction == TAP_SENT ? CALL_SENDMMSG : CALL_RECVMMSG) ||
+static __always_inline void follow_messages(struct task_struct *task, struct pt_regs *registers, struct sock *sk,
+                                            int result, int direction, int flags, struct message_place *place) {
+  if (registers->orig_ax != (direction == TAP_SENT ? CALL_SENDMMSG : CALL_RECVMMSG) ||
       cause_not_to_believe(task, registers) != TAP_CAUSE_NONE || !is_descriptor_of(task, registers->di, sk))
     return;
   struct multi_message_call *call =

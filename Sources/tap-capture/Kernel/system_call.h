@@ -31,10 +31,9 @@ static __always_inline enum tap_gap_cause take_iovecs(struct transfer *transfer,
 
 // Finds the bytes of a transfer from the system call that the task is in; or tells why they cannot be known. `place` is
 // that of the message, where the call has several.
-static __always_inline enum tap_gap_cause find_user_memory(struct task_struct *task, struct sock *sk,
-                                                           struct transfer *transfer,
+static __always_inline enum tap_gap_cause find_user_memory(struct task_struct *task, struct pt_regs *registers,
+                                                           struct sock *sk, struct transfer *transfer,
                                                            const struct message_place *place) {
-  struct pt_regs *registers = (struct pt_regs *)bpf_task_pt_regs(task);
   enum tap_gap_cause cause = cause_not_to_believe(task, registers);
   if (cause != TAP_CAUSE_NONE)
     return cause;

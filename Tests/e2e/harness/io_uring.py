@@ -10,6 +10,7 @@ from .system_calls import call
 _SETUP, _ENTER = 425, 426
 _SEND, _RECEIVE = 26, 27  # IORING_OP_SEND, IORING_OP_RECV
 _GET_EVENTS = 1
+_BY_A_WORKER = 1 << 4  # IOSQE_ASYNC
 _SQ_RING, _CQ_RING, _ENTRIES = 0, 0x8000000, 0x10000000
 
 
@@ -30,20 +31,20 @@ class Ring:
     def _word(memory, offset):
         return struct.unpack_from("<I", memory, offset)[0]
 
-    def _submit(self, operation, socket, buffer, length):
+    def _submit(self, operation, socket, buffer, length, by_worker):
         tail = self._word(self._sq, self._sq_tail)
         index = tail & self._word(self._sq, self._sq_mask)
-        entry = struct.pack("<BBHiQQIIQ", operation, 0, 0, socket, 0, ctypes.addressof(buffer), length, 0, 1)
+        entry = struct.pack("<BBHiQQIIQ", operation, _BY_A_WORKER if by_worker else 0, 0, socket, 0, ctypes.addressof(buffer), length, 0, 1)
         self._entries[64 * index : 64 * index + 64] = entry.ljust(64, b"\0")
         struct.pack_into("<I", self._sq, self._sq_array + 4 * index, index)
         struct.pack_into("<I", self._sq, self._sq_tail, tail + 1)
         assert call(_ENTER, self.descriptor, 1, 0, 0, 0, 0) == 1
 
-    def submit_send(self, socket, buffer):
-        self._submit(_SEND, socket.fileno(), buffer, len(buffer))
+    def submit_send(self, socket, buffer, by_worker=False):
+        self._submit(_SEND, socket.fileno(), buffer, len(buffer), by_worker)
 
-    def submit_receive(self, socket, buffer):
-        self._submit(_RECEIVE, socket.fileno(), buffer, len(buffer))
+    def submit_receive(self, socket, buffer, by_worker=False):
+        self._submit(_RECEIVE, socket.fileno(), buffer, len(buffer), by_worker)
 
     def wait(self):
         """The result of the request."""
