@@ -74,8 +74,22 @@ struct upid {
 struct pid {
   struct upid numbers[1];
 };
+struct sk_buff {
+  struct sk_buff *next;
+  unsigned int len;
+  char cb[48];
+};
+struct sk_buff_head {
+  struct sk_buff *next;
+  __u32 qlen;
+};
+// What a unix socket keeps in the `cb` of a buffer.
+struct unix_skb_parms {
+  __u32 consumed;
+};
 struct sock {
   struct sock_common __sk_common;
+  struct sk_buff_head sk_receive_queue;
   __u16 sk_type;
   __u16 sk_protocol;
   __u8 sk_shutdown;

@@ -45,9 +45,11 @@ static __always_inline void finish_transfer(struct transfer_steps *steps, enum t
 // finish_transfer.
 static __always_inline bool begin_transfer(struct transfer_steps *steps, struct sock *sk, int result, int direction,
                                            int message_flags) {
-  // An error or the end of the stream; and what is peeked at, or comes from the error queue, does not leave the stream.
+  // An error; the end of the stream, which lets a unix socket tell what went unseen; and what is peeked at, or comes from the error queue, does not leave the stream.
   // Urgent data is outside of the stream.
-  if (result <= 0 || message_flags & (MSG_PEEK | MSG_ERRQUEUE | MSG_OOB) || !is_stream(sk))
+  if (result < 0 || message_flags & (MSG_PEEK | MSG_ERRQUEUE | MSG_OOB) || !is_stream(sk))
+    return false;
+  if (!result && (direction != TAP_RECEIVED || !is_unix_stream(sk)))
     return false;
   __u32 length = result;
   struct flow *flow = flow_of(sk);
@@ -70,6 +72,8 @@ static __always_inline bool begin_transfer(struct transfer_steps *steps, struct 
   else
     check_order_of_sending(sk, flow, length);
   __u64 moved = (__u64)unseen + length;
+  if (!moved)
+    return false;
   __u64 offset = __sync_fetch_and_add(&flow->about.moved[direction], moved);
   if (!flow->is_wanted) {
     if (!process_wanted) {
@@ -92,6 +96,11 @@ static __always_inline bool begin_transfer(struct transfer_steps *steps, struct 
       .flow = flow,
       .unseen = unseen,
   };
+  if (!length) {
+    steps->unseen = 0;
+    finish_transfer(steps, TAP_CAUSE_UNSEEN);
+    return false;
+  }
   // What nobody may see, and what nobody received.
   enum tap_gap_cause cause = TAP_CAUSE_NONE;
   if (!process_wanted)

@@ -54,6 +54,45 @@ static __always_inline __u32 unseen_bytes(struct sock *sk, struct flow *flow, __
   return unseen - stepped_over;
 }
 
+// Buffers that are looked through for bytes that wait.
+#define WAITING_BUFFERS_MAX 16
+
+// Bytes that wait in a unix socket, or -1 where there is too much to count. The buffers are the only reader's: nobody
+// takes them away, and what is added behind them makes the sum at most too large.
+static __noinline long unix_waiting_bytes(struct sock *sk) {
+  struct sk_buff *buffer = 0;
+  __u32 count = 0;
+  bpf_core_read(&count, sizeof(count), &sk->sk_receive_queue.qlen);
+  if (count > WAITING_BUFFERS_MAX)
+    return -1;
+  long bytes = 0;
+  bpf_core_read(&buffer, sizeof(buffer), &sk->sk_receive_queue.next);
+  for (__u32 i = 0; i < WAITING_BUFFERS_MAX && i < count; i++) {
+    __u32 length = 0, consumed = 0;
+    bpf_core_read(&length, sizeof(length), &buffer->len);
+    bpf_core_read(&consumed, sizeof(consumed), &((struct unix_skb_parms *)&buffer->cb)->consumed);
+    bytes += length - consumed;
+    bpf_core_read(&buffer, sizeof(buffer), &buffer->next);
+  }
+  return bytes;
+}
+
+// A unix socket has no positions. But what one end has sent either waits at the other or has left it; what has left it and
+// is not in its books was received unseen. Both ends must have been seen from their beginning. (The sum of the sender is
+// read first: what comes meanwhile is counted by the next event.)
+static __always_inline __u32 unseen_by_unix_socket(struct sock *sk, struct flow *flow, __u32 length) {
+  struct unix_sock *unix_socket = bpf_skc_to_unix_sock(sk);
+  struct sock *peer = unix_socket ? unix_socket->peer : 0;
+  struct flow *sender = peer ? bpf_sk_storage_get(&flows, peer, 0, 0) : 0;
+  if (!sender || sender->about.is_joined || flow->about.is_joined)
+    return 0;
+  __u64 sent = *(volatile __u64 *)&sender->about.moved[TAP_SENT];
+  long waiting = unix_waiting_bytes(sk);
+  __s64 unseen = waiting < 0 ? 0 : sent - waiting - flow->about.moved[TAP_RECEIVED] - length;
+  // More than that cannot have been moved by one call, and is told by several events.
+  return unseen <= 0 ? 0 : unseen < 1 << 30 ? unseen : 1 << 30;
+}
+
 // The same at an event of a thread.
 static __always_inline __u32 unseen_before(struct sock *sk, struct flow *flow, __u32 thread, __u32 length) {
   if (flow->reader != thread) {
@@ -61,6 +100,8 @@ static __always_inline __u32 unseen_before(struct sock *sk, struct flow *flow, _
       flow->has_several_readers = true;
     flow->reader = thread;
   }
+  if (is_unix_stream(sk))
+    return flow->has_several_readers ? 0 : unseen_by_unix_socket(sk, flow, length);
   if (!flow->has_several_readers)
     return unseen_bytes(sk, flow, length);
   if (unseen_bytes(sk, flow, length))

@@ -219,7 +219,7 @@ struct CaptureSession: ~Copyable {
 
   private mutating func lookForEndsOfUnixFlows(at now: UInt64, isLast: Bool = false) {
     do throws(CaptureFailure) {
-      try unixFlowEnds.look(at: now, known: recorder.unixFlows, in: program, ring, isLast: isLast)
+      try unixFlowEnds.look(at: now, &recorder, in: program, ring, isLast: isLast)
     } catch {
       recorder.notice(.warning, "\(error.message): the ends of flows over unix sockets are not known")
     }

@@ -29,6 +29,8 @@ struct EventRecorder: ~Copyable {
   private var flows = FlowTable<UnsafeMutablePointer<OpenFlow>>()
   /// The ids of those over unix sockets.
   private(set) var unixFlows: Set<UInt64> = []
+  /// Those of which the kernel program itself has told the end: the dismissed ones. Whoever looks for ends takes them.
+  var endedUnixFlows: [UInt64] = []
   private var users = UserNames()
   private var lastProcessID: UInt64 = 0
   private var endedAtLast: Set<UInt64>?
@@ -56,7 +58,10 @@ struct EventRecorder: ~Copyable {
     case TAP_RECORD_FLOW:
       if let flow = load(record, tap_flow_record.self) { open(flow) }
     case TAP_RECORD_CLOSE:
-      if let flow = load(record, tap_flow_record.self) { end(flow) }
+      if let flow = load(record, tap_flow_record.self) {
+        if flow.isUnix { endedUnixFlows.append(flow.flow_id) }
+        end(flow)
+      }
     case TAP_RECORD_FORK:
       if let fork = load(record, tap_fork_record.self) { processes.fork(fork) }
     case TAP_RECORD_EXEC:

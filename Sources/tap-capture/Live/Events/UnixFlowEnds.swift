@@ -24,13 +24,15 @@ struct UnixFlowEnds {
 
   var isEmpty: Bool { ends.isEmpty }
 
-  /// Looks which flows are gone, if it is time to. `known`: those that the stream has described and not closed.
+  /// Looks which of the flows that the stream has described, or lost all of, are gone, if it is time to.
   mutating func look(
-    at now: UInt64, known: Set<UInt64>, in program: borrowing KernelProgram, _ ring: borrowing RingReader,
+    at now: UInt64, _ recorder: inout EventRecorder, in program: borrowing KernelProgram, _ ring: borrowing RingReader,
     isLast: Bool = false
   ) throws(CaptureFailure) {
     guard ends.isEmpty, now >= nextLook || isLast else { return }
-    let candidates = known.union(losses.keys)
+    for id in recorder.endedUnixFlows { losses[id] = nil }
+    recorder.endedUnixFlows.removeAll()
+    let candidates = recorder.unixFlows.union(losses.keys)
     var ended = try UnixFlowEnds.unlisted(candidates, in: program)
     // After the list: whatever a flow that is not in it has lost is in there.
     for record in program.takeUnixLosses() { losses[record.flow_id] = record }
