@@ -48,7 +48,7 @@ private func segment(sequence: UInt32, _ payload: some Collection<UInt8>, flags:
 /// One direction and what it delivers; each call is a packet, a millisecond after the one before.
 private struct Direction {
   var stream = TCPStream()
-  let recorder = Recorder()
+  var recorder = Recorder()
   private var packet: UInt64 = 0
 
   private mutating func moment() -> PacketMoment {
@@ -63,8 +63,8 @@ private struct Direction {
         Issue.record("the segment was not understood")
         return
       }
-      if segment.isSyn { stream.begin(behindSyn: segment.sequence, to: recorder) }
-      stream.add(segment, moment, to: recorder)
+      if segment.isSyn { stream.begin(behindSyn: segment.sequence, to: &recorder) }
+      stream.add(segment, moment, to: &recorder)
     }
   }
 
@@ -73,12 +73,12 @@ private struct Direction {
   }
 
   mutating func acknowledge(_ number: UInt32) {
-    stream.acknowledge(number, window: 65_535, moment(), to: recorder)
+    stream.acknowledge(number, window: 65_535, moment(), to: &recorder)
   }
 
   mutating func pass(nanoseconds: UInt64) { packet += nanoseconds / 1_000_000 }
 
-  mutating func finish() { stream.finish(time: 0, to: recorder) }
+  mutating func finish() { stream.finish(time: 0, to: &recorder) }
 }
 
 private let syn: UInt8 = 0x02

@@ -9,7 +9,14 @@ struct Connections: ~Copyable {
     let ports: UInt32
   }
 
-  private var connections: [Key: Connection] = [:]
+  /// A connection at a place of its own, so that none is moved when another comes.
+  private final class Entry {
+    var connection: Connection
+
+    init(_ connection: Connection) { self.connection = connection }
+  }
+
+  private var entries: [Key: Entry] = [:]
   private var lastFlow: UInt64 = 0
   private var packets: UInt64 = 0
   /// What waits for missing bytes, over all connections.
@@ -26,29 +33,49 @@ struct Connections: ~Copyable {
     packets += 1
     let key = Connections.key(segment, source, destination)
     let sender = Endpoint(address: source, port: segment.sourcePort)
-    let connection: Connection
-    if let known = connections[key], !known.isForeign(segment, from: known.end(of: sender)) {
-      connection = known
+    let known = entries[key]
+    let packet = Packet(segment: segment, sender: sender, time: time, number: packets, processes: processes)
+    if let known, let growth = Connections.take(packet, ifNotForeignTo: &known.connection) {
+      heldBytes += growth
     } else {
       // A lone RST or FIN tells of a connection that was over before, and nothing of one that goes on.
       guard (segment.isSyn || segment.payloadLength > 0) && !segment.isReset else { return }
-      if let former = connections[key] {
-        heldBytes -= former.heldBytes
-        former.end(reason: "reused", time: time, to: writer)
+      if let known {
+        heldBytes -= known.connection.heldBytes
+        known.connection.end(reason: "reused", time: time)
       }
       lastFlow += 1
       let receiver = Endpoint(address: destination, port: segment.destinationPort)
-      connection = Connection(flow: lastFlow, sender: sender, receiver: receiver)
-      connections[key] = connection
+      let entry = Entry(Connection(number: lastFlow, sender: sender, receiver: receiver, writer: writer))
+      entries[key] = entry
+      heldBytes += Connections.take(packet, into: &entry.connection)
     }
-    let end = connection.end(of: sender)
-    if let process = processes.sender { connection.learn(process: process, at: end, to: writer) }
-    if let process = processes.receiver { connection.learn(process: process, at: end.opposite, to: writer) }
+    if heldBytes > OfflineLimits.allWaitingBytes { releaseQuietest(time: time) }
+    if entries.count > OfflineLimits.connections { forgetQuietest(time: time) }
+  }
+
+  private struct Packet {
+    let segment: TCPSegment
+    let sender: Endpoint
+    let time: UInt64
+    let number: UInt64
+    let processes: (sender: UInt64?, receiver: UInt64?)
+  }
+
+  /// Returns by how much the bytes that wait have become more; nil where the segment is of another connection.
+  private static func take(_ packet: Packet, ifNotForeignTo connection: inout Connection) -> Int? {
+    connection.isForeign(packet.segment, from: connection.end(of: packet.sender))
+      ? nil : take(packet, into: &connection)
+  }
+
+  @inline(__always)
+  private static func take(_ packet: Packet, into connection: inout Connection) -> Int {
+    let end = connection.end(of: packet.sender)
+    if let process = packet.processes.sender { connection.learn(process: process, at: end) }
+    if let process = packet.processes.receiver { connection.learn(process: process, at: end.opposite) }
     let held = connection.heldBytes
-    connection.receive(segment, from: end, time: time, packet: packets, to: writer)
-    heldBytes += connection.heldBytes - held
-    if heldBytes > OfflineLimits.allWaitingBytes { releaseQuietest(time: time, to: writer) }
-    if connections.count > OfflineLimits.connections { forgetQuietest(time: time, to: writer) }
+    connection.receive(packet.segment, from: end, time: packet.time, packet: packet.number)
+    return connection.heldBytes - held
   }
 
   /// The same for both directions.
@@ -65,35 +92,34 @@ struct Connections: ~Copyable {
   }
 
   /// The capture ends: what waits in the connections goes out, the open ones stay open.
-  mutating func finish(time: UInt64, to writer: FlowWriter) {
-    for connection in connections.values.sorted(by: { $0.flow < $1.flow }) {
-      connection.finish(time: time, to: writer)
+  mutating func finish(time: UInt64) {
+    for entry in entries.values.sorted(by: { $0.connection.number < $1.connection.number }) {
+      entry.connection.finish(time: time)
     }
-    connections.removeAll()
+    entries.removeAll()
     heldBytes = 0
   }
 
   /// Half of what waits goes out at once, so that the search for it stays cheap for each byte.
-  private mutating func releaseQuietest(time: UInt64, to writer: FlowWriter) {
-    for connection in connections.values.filter({ $0.heldBytes > 0 }).sorted(by: { $0.lastPacket < $1.lastPacket })
+  private mutating func releaseQuietest(time: UInt64) {
+    let holding = entries.values.filter { $0.connection.heldBytes > 0 }
+    for entry in holding.sorted(by: { $0.connection.lastPacket < $1.connection.lastPacket })
     where heldBytes > OfflineLimits.allWaitingBytes / 2 {
-      let held = connection.heldBytes
-      connection.release(time: time, to: writer)
-      heldBytes -= held - connection.heldBytes
+      let held = entry.connection.heldBytes
+      entry.connection.release(time: time)
+      heldBytes -= held - entry.connection.heldBytes
       hurried += UInt64(held)
     }
   }
 
   /// An eighth at once, so that the search for them stays cheap for each connection.
-  private mutating func forgetQuietest(time: UInt64, to writer: FlowWriter) {
-    let quietest = connections.sorted {
-      ($0.value.isEnded ? 0 : 1, $0.value.lastPacket) < ($1.value.isEnded ? 0 : 1, $1.value.lastPacket)
-    }
-    for (key, connection) in quietest.prefix(connections.count / 8) {
-      heldBytes -= connection.heldBytes
-      if !connection.isEnded { forgotten += 1 }
-      connection.end(reason: "forgotten", time: time, to: writer)
-      connections[key] = nil
+  private mutating func forgetQuietest(time: UInt64) {
+    func rank(_ entry: Entry) -> (Int, UInt64) { (entry.connection.isEnded ? 0 : 1, entry.connection.lastPacket) }
+    for (key, entry) in entries.sorted(by: { rank($0.value) < rank($1.value) }).prefix(entries.count / 8) {
+      heldBytes -= entry.connection.heldBytes
+      if !entry.connection.isEnded { forgotten += 1 }
+      entry.connection.end(reason: "forgotten", time: time)
+      entries[key] = nil
     }
   }
 }

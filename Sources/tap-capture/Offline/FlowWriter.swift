@@ -2,7 +2,7 @@
 import TapWire
 
 /// Writes the frames of flows and counts their bytes.
-final class FlowWriter: TCPStreamSink {
+final class FlowWriter {
   /// What the end frame says.
   struct Totals {
     var flows: UInt64 = 0
@@ -28,33 +28,22 @@ final class FlowWriter: TCPStreamSink {
 
   var output: Output
   var totals = Totals()
-  private var connection: Connection?
-  private var end = Connection.End.first
-
   init(output: consuming Output) { self.output = output }
 
-  /// Whose bytes follow: those that `end` of `connection` sent.
-  func select(_ connection: Connection, _ end: Connection.End) {
-    self.connection = connection
-    self.end = end
-  }
-
-  func deliver(_ bytes: UnsafeRawBufferPointer, offset: UInt64, time: UInt64) {
-    guard let connection else { return }
-    let direction = connection.direction(from: end, describingTo: self)
+  func write(_ frame: DataFrame) {
     totals.dataFrames += 1
-    totals.dataBytes += UInt64(bytes.count)
-    DataFrame(flow: connection.flow, direction: direction, time: time, offset: offset, bytes: bytes)
-      .append(to: &output.buffer)
+    totals.dataBytes += UInt64(frame.bytes.count)
+    frame.append(to: &output.buffer)
     output.endRecord()
   }
 
-  func miss(_ length: UInt64, offset: UInt64, time: UInt64, reason: GapFrame.Reason) {
-    guard let connection else { return }
-    let direction = connection.direction(from: end, describingTo: self)
-    if reason == .truncated { totals.truncatedBytes += length } else { totals.notCapturedBytes += length }
-    GapFrame(flow: connection.flow, direction: direction, time: time, offset: offset, length: length, reason: reason)
-      .append(to: &output.buffer)
+  func write(_ frame: GapFrame) {
+    if frame.reason == .truncated {
+      totals.truncatedBytes += frame.length
+    } else {
+      totals.notCapturedBytes += frame.length
+    }
+    frame.append(to: &output.buffer)
     output.endRecord()
   }
 

@@ -98,7 +98,7 @@ struct OfflineCapture: ~Copyable {
   // MARK: The end
 
   private mutating func finish(damage: String?) {
-    connections.finish(time: time, to: writer)
+    connections.finish(time: time)
     let incomplete = fragments.incompletePackets + UInt64(fragments.pendingPackets)
     if incomplete > 0 {
       notice("IP packets whose fragments are not all in the file", ["packets": incomplete])

@@ -2,9 +2,9 @@
 import TapWire
 
 /// What reassembly tells of a stream, in order of its offsets.
-protocol TCPStreamSink: AnyObject {
-  func deliver(_ bytes: UnsafeRawBufferPointer, offset: UInt64, time: UInt64)
-  func miss(_ length: UInt64, offset: UInt64, time: UInt64, reason: GapFrame.Reason)
+protocol TCPStreamSink {
+  mutating func deliver(_ bytes: UnsafeRawBufferPointer, offset: UInt64, time: UInt64)
+  mutating func miss(_ length: UInt64, offset: UInt64, time: UInt64, reason: GapFrame.Reason)
 }
 
 /// When a packet came: the number of packets of the connection so far, and nanoseconds of the capture's clock.
@@ -65,7 +65,7 @@ struct TCPStream {
   // MARK: The beginning
 
   /// The handshake says where the stream begins: behind the SYN, which takes one sequence number.
-  mutating func begin(behindSyn syn: UInt32, to sink: some TCPStreamSink) {
+  mutating func begin(behindSyn syn: UInt32, to sink: inout some TCPStreamSink) {
     switch beginning {
     case .unseen: sequence = syn &+ 1
     case .tentative: move(to: place(syn &+ 1))
@@ -74,7 +74,7 @@ struct TCPStream {
     synSequence = syn
     origin = next
     beginning = .settled
-    deliverWaiting(to: sink)
+    deliverWaiting(to: &sink)
   }
 
   /// Whether a SYN that comes now can be the one before the segments that are here.
@@ -96,11 +96,11 @@ struct TCPStream {
     acknowledged = .min
   }
 
-  private mutating func settle(to sink: some TCPStreamSink) {
+  private mutating func settle(to sink: inout some TCPStreamSink) {
     move(to: lowest)
     origin = next
     beginning = .settled
-    deliverWaiting(to: sink)
+    deliverWaiting(to: &sink)
   }
 
   private mutating func move(to position: Int64) {
@@ -131,7 +131,7 @@ struct TCPStream {
     return position >= acknowledged && position <= max(next, waiting.end ?? next) + windowBytes
   }
 
-  mutating func add(_ segment: TCPSegment, _ moment: PacketMoment, to sink: some TCPStreamSink) {
+  mutating func add(_ segment: TCPSegment, _ moment: PacketMoment, to sink: inout some TCPStreamSink) {
     if isUnseen {
       guard segment.payloadLength > 0 || segment.isFin else { return }
       expect(segment.payloadSequence, moment)
@@ -143,11 +143,12 @@ struct TCPStream {
       fin = end
       acknowledged = min(acknowledged, max(end, next))
     }
-    if segment.payloadLength > 0 { place(segment, at: start, moment.time, to: sink) }
-    giveUpIfHopeless(moment, to: sink)
+    if segment.payloadLength > 0 { place(segment, at: start, moment.time, to: &sink) }
+    giveUpIfHopeless(moment, to: &sink)
   }
 
-  private mutating func place(_ segment: TCPSegment, at start: Int64, _ time: UInt64, to sink: some TCPStreamSink) {
+  private mutating func place(_ segment: TCPSegment, at start: Int64, _ time: UInt64, to sink: inout some TCPStreamSink)
+  {
     let cutBytes = segment.payloadLength - segment.payload.count
     let past = next - start
     guard isSettled, past >= 0 else {
@@ -162,12 +163,12 @@ struct TCPStream {
     repeatedSegmentBytes += UInt64(past)
     let fresh = UnsafeRawBufferPointer(rebasing: segment.payload.dropFirst(Int(past)))
     if waiting.first != nil { waiting.compare(fresh, at: next) }
-    deliver(fresh, cutBytes: segment.payloadLength - Int(past) - fresh.count, time, to: sink)
-    deliverWaiting(to: sink)
+    deliver(fresh, cutBytes: segment.payloadLength - Int(past) - fresh.count, time, to: &sink)
+    deliverWaiting(to: &sink)
   }
 
   private mutating func deliver(
-    _ bytes: UnsafeRawBufferPointer, cutBytes: Int, _ time: UInt64, to sink: some TCPStreamSink
+    _ bytes: UnsafeRawBufferPointer, cutBytes: Int, _ time: UInt64, to sink: inout some TCPStreamSink
   ) {
     // Bytes that waited reach the process when the hole before them is filled.
     latestTime = max(latestTime, time)
@@ -186,14 +187,14 @@ struct TCPStream {
     holeSince = nil
   }
 
-  private mutating func deliverWaiting(to sink: some TCPStreamSink) {
+  private mutating func deliverWaiting(to sink: inout some TCPStreamSink) {
     for segment in waiting.takeReady(from: next) {
       let past = Int(min(next, segment.end) - segment.position)
       repeatedSegmentBytes += UInt64(past)
       guard segment.end > next else { continue }
       segment.bytes.withUnsafeBytes {
         let fresh = UnsafeRawBufferPointer(rebasing: $0.dropFirst(past))
-        deliver(fresh, cutBytes: Int(segment.end - next) - fresh.count, segment.time, to: sink)
+        deliver(fresh, cutBytes: Int(segment.end - next) - fresh.count, segment.time, to: &sink)
       }
     }
   }
@@ -201,7 +202,8 @@ struct TCPStream {
   // MARK: What does not come
 
   /// The peer has received everything before `number` and has room for `window` bytes more.
-  mutating func acknowledge(_ number: UInt32, window: Int64, _ moment: PacketMoment, to sink: some TCPStreamSink) {
+  mutating func acknowledge(_ number: UInt32, window: Int64, _ moment: PacketMoment, to sink: inout some TCPStreamSink)
+  {
     windowBytes = window
     if isUnseen {
       guard isOpened else { return }
@@ -212,25 +214,25 @@ struct TCPStream {
     if !isSettled, isOpened { opening = min(opening ?? position, position) }
     // The acknowledgement of a FIN counts one more than the stream has.
     acknowledged = max(acknowledged, min(position, fin ?? position))
-    giveUpIfHopeless(moment, to: sink)
+    giveUpIfHopeless(moment, to: &sink)
   }
 
-  private mutating func giveUpIfHopeless(_ moment: PacketMoment, to sink: some TCPStreamSink) {
+  private mutating func giveUpIfHopeless(_ moment: PacketMoment, to sink: inout some TCPStreamSink) {
     if case .tentative(let since) = beginning {
-      if waiting.isFull || isPast(moment, since, acknowledgedToo: true) { settle(to: sink) } else { return }
+      if waiting.isFull || isPast(moment, since, acknowledgedToo: true) { settle(to: &sink) } else { return }
     }
     if acknowledged > next {
       let since = acknowledgedSince ?? moment
       acknowledgedSince = since
       if isPast(moment, since, acknowledgedToo: true) {
-        skip(to: min(acknowledged, waiting.first?.position ?? .max), moment.time, to: sink)
+        skip(to: min(acknowledged, waiting.first?.position ?? .max), moment.time, to: &sink)
       }
     }
     guard let first = waiting.first else { return }
     let since = holeSince ?? moment
     holeSince = since
     if waiting.isFull || isPast(moment, since, acknowledgedToo: false) {
-      skip(to: first.position, moment.time, to: sink)
+      skip(to: first.position, moment.time, to: &sink)
     }
   }
 
@@ -242,24 +244,24 @@ struct TCPStream {
       : moment.isPast(packets: .max, nanoseconds: OfflineLimits.missingPatienceNanoseconds, since: since)
   }
 
-  private mutating func skip(to target: Int64, _ time: UInt64, to sink: some TCPStreamSink) {
+  private mutating func skip(to target: Int64, _ time: UInt64, to sink: inout some TCPStreamSink) {
     guard target > next else { return }
     latestTime = max(latestTime, time)
     sink.miss(UInt64(target - next), offset: UInt64(next - origin), time: latestTime, reason: .notCaptured)
     advance(Int(target - next))
-    deliverWaiting(to: sink)
+    deliverWaiting(to: &sink)
   }
 
   /// What waits goes out now, with the gaps before it.
-  mutating func release(time: UInt64, to sink: some TCPStreamSink) {
+  mutating func release(time: UInt64, to sink: inout some TCPStreamSink) {
     if isUnseen { return }
-    if !isSettled { settle(to: sink) }
-    while let first = waiting.first { skip(to: first.position, time, to: sink) }
+    if !isSettled { settle(to: &sink) }
+    while let first = waiting.first { skip(to: first.position, time, to: &sink) }
   }
 
   /// Nothing more comes: what waits goes out, and the end that the peer or a FIN told is reached.
-  mutating func finish(time: UInt64, to sink: some TCPStreamSink) {
-    release(time: time, to: sink)
-    skip(to: max(acknowledged, fin ?? acknowledged), time, to: sink)
+  mutating func finish(time: UInt64, to sink: inout some TCPStreamSink) {
+    release(time: time, to: &sink)
+    skip(to: max(acknowledged, fin ?? acknowledged), time, to: &sink)
   }
 }
