@@ -208,20 +208,6 @@ def test_sendfile_is_a_gap_of_exact_size(capture, connection, tmp_path):
     assert server.bytes(RECEIVED) == received
 
 
-def splice(source, length):
-    """Moves bytes out of a socket into a pipe, so that no call receives them."""
-    reading, writing = os.pipe()
-    try:
-        moved = b""
-        while len(moved) < length:
-            count = calls.call(calls.SPLICE, source.fileno(), 0, writing, 0, length - len(moved), 0)
-            moved += os.read(reading, count)
-        return moved
-    finally:
-        os.close(reading)
-        os.close(writing)
-
-
 def test_bytes_that_are_spliced_away_are_a_gap_before_the_next_and_at_the_end(capture, connection):
     pair = connection()
     running = capture(["--port", pair.port])
@@ -229,7 +215,7 @@ def test_bytes_that_are_spliced_away_are_a_gap_before_the_next_and_at_the_end(ca
     for word in (b"first", b"second"):
         pair.client.sendall(word + b"(unseen)")
         assert pair.server.recv(len(word)) == word
-        assert splice(pair.server, 8) == b"(unseen)"
+        assert calls.splice_away(pair.server.fileno(), 8) == b"(unseen)"
     pair.client.sendall(b"third")
     pair.client.shutdown(socket.SHUT_WR)
     assert pair.server.recv(5) == b"third"
@@ -245,7 +231,7 @@ def test_bytes_that_are_spliced_away_are_a_gap_before_the_next_and_at_the_end(ca
     pair.open()
     pair.client.sendall(b"seen(unseen)")
     assert pair.server.recv(4) == b"seen"
-    assert splice(pair.server, 8) == b"(unseen)"
+    assert calls.splice_away(pair.server.fileno(), 8) == b"(unseen)"
     pair.client.close()
     assert pair.server.recv(1) == b""
     pair.close()

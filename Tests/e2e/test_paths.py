@@ -16,6 +16,7 @@ from harness import system_calls as calls
 from harness.exchanges import command_statistics, counted, exchanges
 from harness.pipeline import ENGINE, JSON, RESP
 from harness.resp import command
+from harness.stalled import Stalled, agrees
 from harness.streams import Missing, Recording
 from harness.tapwire import RECEIVED, SENT
 
@@ -259,3 +260,60 @@ def test_half_a_close(capture, listener):
     assert at_client.bytes(SENT) == at_server.bytes(RECEIVED) == b"question"
     assert at_client.bytes(RECEIVED) == at_server.bytes(SENT) == b"a late answer"
     assert at_client.close == at_server.close == "closed"
+
+
+@pytest.mark.parametrize("family", [socket.AF_INET, socket.AF_UNIX], ids=["tcp", "unix"])
+def test_the_books_of_every_path_with_a_reader_that_stalls(tmp_path, ring, family):
+    """Whatever moved the bytes: those that are there are right and in their place, and the gaps fill the rest."""
+    generator = random.Random(20275)
+    (tmp_path / "file").write_bytes(generator.randbytes(30_000))
+    content = (tmp_path / "file").read_bytes()
+    with socket.socket(family) as listener:
+        listener.bind(("127.0.0.1", 0) if family == socket.AF_INET else str(tmp_path / "socket"))
+        listener.listen()
+        stalled = Stalled(tmp_path, ["--pid", os.getpid(), "--buffer", "256K"])
+        client = socket.socket(family)
+        client.connect(listener.getsockname())
+        server, _ = listener.accept()
+    sent = b""
+    for _ in range(400):
+        data = generator.randbytes(generator.randint(1, 20_000))
+        buffer = ctypes.create_string_buffer(data, len(data))
+        way = generator.choice(["send", "many", "ring", "file"])
+        if way == "send":
+            client.sendall(data)
+        elif way == "many":
+            assert calls.send_many(client.fileno(), [data[:1000], data[1000:]]) == 2
+        elif way == "ring":
+            ring.submit_send(client, buffer)
+            assert ring.wait() == len(data)
+        else:
+            data = content[: len(data)]
+            assert calls.send_file(client.fileno(), tmp_path / "file", len(data)) == len(data)
+        sent += data
+        way = generator.choice(["read", "many", "ring", "splice"])
+        received = b""
+        while len(received) < len(data):
+            left = len(data) - len(received)
+            if way == "read":
+                received += server.recv(left)
+            elif way == "many":
+                received += b"".join(calls.receive_many(server.fileno(), [left // 2 + 1, left]))
+            elif way == "ring":
+                room = ctypes.create_string_buffer(left)
+                ring.submit_receive(server, room)
+                count = ring.wait()
+                received += room.raw[:count]
+            else:
+                received += calls.splice_away(server.fileno(), left)
+        assert received == data
+    client.shutdown(socket.SHUT_WR)
+    assert server.recv(1) == b""
+    recording = stalled.read()
+    client.close()
+    server.close()
+    used = [flow for flow in recording.flows.values() if any(flow.length.values())]
+    at_client, at_server = sorted(used, key=lambda flow: flow.role)
+    for runs in (at_client.runs[SENT], at_server.runs[RECEIVED]):
+        assert agrees(runs, sent)
+        assert any(isinstance(run, Missing) and run.reason == "ring_full" for run in runs)

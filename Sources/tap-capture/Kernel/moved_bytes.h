@@ -45,11 +45,12 @@ static __always_inline void finish_transfer(struct transfer_steps *steps, enum t
 // finish_transfer.
 static __always_inline bool begin_transfer(struct transfer_steps *steps, struct sock *sk, int result, int direction,
                                            int message_flags) {
-  // An error; the end of the stream, which lets a unix socket tell what went unseen; and what is peeked at, or comes from the error queue, does not leave the stream.
+  // An error; and what is peeked at, or comes from the error queue, does not leave the stream.
   // Urgent data is outside of the stream.
   if (result < 0 || message_flags & (MSG_PEEK | MSG_ERRQUEUE | MSG_OOB) || !is_stream(sk))
     return false;
-  if (!result && (direction != TAP_RECEIVED || !is_unix_stream(sk)))
+  // The end of the stream moves nothing, but it may reveal what went unseen.
+  if (!result && direction != TAP_RECEIVED)
     return false;
   __u32 length = result;
   struct flow *flow = flow_of(sk);

@@ -6,7 +6,7 @@ import subprocess
 import threading
 import time
 
-from .pipeline import tool
+from .pipeline import ENGINE, tool
 from .streams import Missing, Recording
 
 
@@ -40,8 +40,9 @@ class Stalled:
     def __init__(self, directory, options):
         self.path = os.path.join(directory, "late.tap")
         self.errors = os.path.join(directory, "stderr")
+        engine = ["--engine", ENGINE] if ENGINE else []
         self.process = subprocess.Popen(
-            [tool("tap-capture"), *map(str, options)], stdout=subprocess.PIPE, stderr=open(self.errors, "wb")
+            [tool("tap-capture"), *engine, *map(str, options)], stdout=subprocess.PIPE, stderr=open(self.errors, "wb")
         )
         deadline = time.monotonic() + 20
         while "ready" not in open(self.errors).read():

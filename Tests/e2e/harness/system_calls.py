@@ -113,3 +113,17 @@ def receive_many(descriptor, lengths):
 def send_file(descriptor, path, length):
     with open(path, "rb") as file:
         return os.sendfile(descriptor, file.fileno(), 0, length)
+
+
+def splice_away(descriptor, length):
+    """Moves bytes out of a socket into a pipe, so that no call receives them; returns them."""
+    reading, writing = os.pipe()
+    try:
+        moved = b""
+        while len(moved) < length:
+            count = call(SPLICE, descriptor, 0, writing, 0, length - len(moved), 0)
+            moved += os.read(reading, count)
+        return moved
+    finally:
+        os.close(reading)
+        os.close(writing)
