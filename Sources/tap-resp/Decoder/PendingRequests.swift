@@ -84,6 +84,8 @@ struct PendingRequests: ~Copyable {
 
   @inline(__always) var isEmpty: Bool { head == tail }
   @inline(__always) var count: Int { tail &- head }
+  /// What they take beside their maps.
+  @inline(__always) var heldBytes: Int { count &* MemoryLayout<PendingRequest>.stride }
   @inline(__always) var first: PendingRequest? {
     if head == tail { return nil }
     var request = items[head & (capacity &- 1)]

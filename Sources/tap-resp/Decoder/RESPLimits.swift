@@ -4,7 +4,8 @@
 package enum RESPLimits {
   /// Values of one exchange, request and response together. Beyond it the largest are cut.
   package static let exchangeBytes = 8 << 20
-  /// Values that all flows of the stage hold together. Beyond it the largest are cut.
+  /// What all flows of the stage hold together, requests without a reply included. Beyond it the largest values are cut, and
+  /// where that is not enough requests are given up.
   package static let stageBytes = 32 << 20
   /// What the empty buffers of all flows keep together, two for each flow, and each of them at least and at most.
   static let keptBytes = 16 << 20

@@ -4,6 +4,10 @@ import TapWire
 package final class RedisContext {
   /// Bytes that all flows hold.
   @exclusivity(unchecked) private(set) var heldBytes = 0
+  /// Beyond it room is made: `RESPLimits.stageBytes`, or more where cutting values has not been enough.
+  @exclusivity(unchecked) private var roomThreshold = RESPLimits.stageBytes
+  /// Requests of one flow that may wait: fewer while requests alone fill the stage's memory.
+  @exclusivity(unchecked) private(set) var pendingLimit = RESPLimits.pendingRequests
   @exclusivity(unchecked) private(set) var keptBytes = RESPLimits.largestKeptBytes
   private var flows: [UInt64: Unowned] = [:]
   private var skippedBytes: UInt64 = 0
@@ -62,16 +66,28 @@ package final class RedisContext {
   @inline(__always)
   func noteChange(by bytes: Int) {
     heldBytes &+= bytes
-    if heldBytes > RESPLimits.stageBytes { makeRoom() }
+    if heldBytes > roomThreshold { return makeRoom() }
+    if bytes < 0, roomThreshold > RESPLimits.stageBytes { noteRoom() }
+  }
+
+  private static let targetBytes = RESPLimits.stageBytes / 4 * 3
+
+  /// Sets what is allowed by what is held. Where cutting values is not enough there are requests, each small, of flows that
+  /// get no replies: these give up their oldest.
+  private func noteRoom() {
+    let isCrowded = heldBytes > RedisContext.targetBytes
+    roomThreshold =
+      isCrowded ? max(RESPLimits.stageBytes, heldBytes + RESPLimits.stageBytes / 16) : RESPLimits.stageBytes
+    pendingLimit = isCrowded ? RESPLimits.pendingRequests / max(16, flows.count) : RESPLimits.pendingRequests
   }
 
   /// Cuts the values of those flows that hold most, to three quarters of the limit: the walks stay rare.
   @inline(never)
   private func makeRoom() {
-    let target = RESPLimits.stageBytes / 4 * 3
+    defer { noteRoom() }
     // The share of each at which all together keep to the target, approached from above.
     for flow in flows.values.map(\.flow).sorted(by: { $0.heldBytes > $1.heldBytes }) {
-      guard heldBytes > target else { return }
+      guard heldBytes > RedisContext.targetBytes else { return }
       let before = flow.heldBytes
       flow.cutHeldValues(toBytes: before / 2)
       heldBytes -= before - flow.heldBytes

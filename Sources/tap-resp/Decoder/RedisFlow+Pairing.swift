@@ -53,7 +53,7 @@ extension RedisFlow {
     // From here on its map is finished: a loss drops only what begins behind it.
     commands.writer.beginMessage()
     if !waiting.isEmpty { pairWaiting(into: &output) }
-    if pending.count > RESPLimits.pendingRequests { giveUpPairing(into: &output) }
+    if pending.count > context.pendingLimit { giveUpPairing(into: &output) }
   }
 
   /// Whether a command gets a reply; follows CLIENT REPLY as networking.c of redis-server does.
@@ -122,9 +122,12 @@ extension RedisFlow {
   /// More requests wait than any pipeline holds: the replies must be lost.
   private func giveUpPairing(into output: inout Output) {
     doubtPairs()
-    while pending.count > RESPLimits.pendingRequests / 2, let request = pending.first {
+    while pending.count > context.pendingLimit / 2, let request = pending.first {
       giveUp(request, flags: .unanswered, into: &output)
     }
+    // With many such flows the room before the rest counts, too.
+    commands.removeFinished(from: 0, to: requestsStart)
+    requestsStart = 0
   }
 
   /// The map of the first pending request. Valid until the buffer changes.

@@ -391,12 +391,12 @@ package final class RedisFlow: FlowDecoder {
   private func noteOtherHeldBytes() {
     otherHeldBytes =
       replies.writer.bytes.count + waiting.heldBytes + (replication?.commands.writer.bytes.count ?? 0)
-      + (transaction?.maps.count ?? 0)
+      + (transaction?.heldBytes ?? 0)
   }
 
   @inline(__always)
   private func accountCommands() {
-    let now = commands.writer.bytes.count &+ otherHeldBytes
+    let now = commands.writer.bytes.count &+ otherHeldBytes &+ pending.heldBytes
     let change = now &- heldBytes
     // Less than the buffers take when they are empty is not worth telling twice for each small exchange.
     if change.magnitude > RedisFlow.unaccountedBytes {
@@ -415,6 +415,6 @@ package final class RedisFlow: FlowDecoder {
       replication.commands.makeRoom(leavingBytes: target)
     }
     noteOtherHeldBytes()
-    heldBytes = commands.writer.bytes.count + otherHeldBytes
+    heldBytes = commands.writer.bytes.count + otherHeldBytes + pending.heldBytes
   }
 }

@@ -17,6 +17,8 @@ struct QueuedRequest {
 final class Transaction {
   @exclusivity(unchecked) private(set) var queued: [QueuedRequest] = []
   @exclusivity(unchecked) private(set) var maps = ByteBuffer(capacityBytes: 256)
+  /// What all of it takes.
+  var heldBytes: Int { maps.count + queued.count * MemoryLayout<QueuedRequest>.stride }
   /// Elements that EXEC's array will have, where they are not as many as its head says.
   @exclusivity(unchecked) private(set) var elements: Int64 = 0
   /// Whether confirmations of subscriptions are among them.
