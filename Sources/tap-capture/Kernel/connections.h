@@ -26,10 +26,10 @@ static __always_inline struct flow *open_flow(struct sock *sk, __u8 role) {
 }
 
 // The current task has the connection, and no byte of it has moved yet. Where the first bytes are to decide whether it
-// is of interest, nothing is said before them.
-static __noinline int adopt_flow(struct sock *sk, struct flow *flow) {
+// is of interest, nothing is said before them. (The filters that judge the socket wait: its port may not be chosen yet.)
+static __noinline int adopt_flow(struct flow *flow) {
   struct task_struct *task = bpf_get_current_task_btf();
-  if (!settings.filter_protocols && flow_is_wanted(sk, flow) && flow_process_is_wanted(flow, task))
+  if (!settings.filter_protocols && flow_process_is_wanted(flow, task))
     note_owner(flow, task);
   return 0;
 }
@@ -51,8 +51,9 @@ static __always_inline void establish_flow(struct sock *sk) {
   // No byte of the stream has been received yet.
   if (tcp)
     begin_sequence(flow, tcp, 0);
-  // The subflows of MPTCP are no connections of their own.
-  if ((tcp || sk->sk_protocol == IPPROTO_MPTCP) && flow_is_wanted(sk, flow)) {
+  // The subflows of MPTCP are no connections of their own, and its socket has no addresses yet: it is told of with its
+  // first bytes.
+  if (tcp && flow_is_wanted(sk, flow)) {
     // Now: a socket has lost its port by the time of its end.
     describe_ip_ends(sk, &flow->about);
     flow->is_established = true;
@@ -65,7 +66,7 @@ static __always_inline void establish_flow(struct sock *sk) {
 static __always_inline void leave_flow(struct sock *sk, struct flow *flow) {
   if (flow->is_established && !flow->is_wanted && !flow->is_left) {
     flow->is_left = true;
-    adopt_flow(sk, flow);
+    adopt_flow(flow);
     announce_flow(sk, flow);
   }
 }
@@ -107,7 +108,7 @@ int BPF_PROG(socket_changed_state, struct sock *sk, int old_state, int new_state
   if (new_state == TCP_SYN_SENT) {
     struct flow *flow = open_flow(sk, TAP_ROLE_CLIENT);
     if (flow)
-      adopt_flow(sk, flow);
+      adopt_flow(flow);
   } else if (old_state == TCP_LISTEN && new_state != TCP_CLOSE) {
     // The socket of an accepted connection begins as a copy of the listening one.
     open_flow(sk, TAP_ROLE_SERVER);
