@@ -2,23 +2,24 @@
 import ArgumentParser
 
 extension ParsableArguments {
-  /// The first option whose value is not its default, in words with dashes; nil if none was given.
-  func firstGivenOption() throws -> String? {
-    GivenOptions.first(in: self, unlike: try Self.parse([]))
+  /// The first option whose value is not its default, in words with dashes; nil if none was given besides `allowed`.
+  func firstGivenOption(besides allowed: String? = nil) throws -> String? {
+    GivenOptions.all(in: self, unlike: try Self.parse([])).first { $0 != allowed }
   }
 }
 
 private enum GivenOptions {
   /// Property wrappers of ArgumentParser describe themselves by their values, and are named `_` and the property.
-  static func first(in options: some ParsableArguments, unlike defaults: some ParsableArguments) -> String? {
-    for (option, standard) in zip(Mirror(reflecting: options).children, Mirror(reflecting: defaults).children) {
+  static func all(in options: some ParsableArguments, unlike defaults: some ParsableArguments) -> [String] {
+    zip(Mirror(reflecting: options).children, Mirror(reflecting: defaults).children).flatMap { option, standard in
       if let group = wrapped(option.value), let standardGroup = wrapped(standard.value) {
-        if let name = first(in: group, unlike: standardGroup) { return name }
-      } else if String(describing: option.value) != String(describing: standard.value), let label = option.label {
-        return label.drop { $0 == "_" }.map { $0.isUppercase ? "-\($0.lowercased())" : "\($0)" }.joined()
+        return all(in: group, unlike: standardGroup)
       }
+      guard String(describing: option.value) != String(describing: standard.value), let label = option.label else {
+        return []
+      }
+      return [label.drop { $0 == "_" }.map { $0.isUppercase ? "-\($0.lowercased())" : "\($0)" }.joined()]
     }
-    return nil
   }
 
   private static func wrapped(_ value: Any) -> (any ParsableArguments)? {

@@ -22,6 +22,11 @@ struct TapCapture: ParsableCommand {
     help: ArgumentHelp("Read packets from a pcap or pcapng file instead; - is stdin.", valueName: "file"))
   var read: String?
 
+  @Flag(
+    name: .long,
+    help: "Show what this machine allows, each failure with its remedy; the exit status says whether a capture works.")
+  var check = false
+
   @Argument(
     help: ArgumentHelp(
       "With --read: only packets that match, in the syntax of pcap-filter(7).", valueName: "expression"))
@@ -30,6 +35,9 @@ struct TapCapture: ParsableCommand {
   static func main() { launch() }
 
   func validate() throws {
+    if check, try read != nil || !expression.isEmpty || live.firstGivenOption(besides: "verbose") != nil {
+      throw ValidationError("--check stands alone; expected at most --verbose beside it")
+    }
     guard read != nil else {
       if let first = expression.first {
         throw ValidationError("unexpected '\(first)'; a command stands behind --, and a filter expression needs --read")
@@ -46,6 +54,9 @@ struct TapCapture: ParsableCommand {
   }
 
   func run() throws {
+    if check {
+      throw ExitCode(MachineCheck.run(verbose: live.verbose).rawValue)
+    }
     if let read {
       throw readPackets(from: read)
     }

@@ -60,7 +60,7 @@ struct CaptureSession: ~Copyable {
     try CaptureSession.trace(Set(filters.processes), in: program.traced)
     recorder.leaveOut(recorder.pipeline.findStages())
     try program.takeCensus()
-    try CaptureSession.dropPrivileges(hasCommand: !options.command.isEmpty)
+    try Privileges.drop(hasCommand: !options.command.isEmpty)
 
     if options.stats { statistics = try StatisticsThread.start(ring: ring.gauge, losses: program.counters) }
     self.options = options
@@ -100,21 +100,6 @@ struct CaptureSession: ~Copyable {
         throw CaptureFailure("too many processes to trace", remedy: "Choose fewer with --pid.", status: .unavailable)
       }
       known.formUnion(found)
-    }
-  }
-
-  /// Keeps only what the capture still needs: to read /proc of other users' processes (CAP_SYS_PTRACE for what they have
-  /// open and where their program is, CAP_DAC_READ_SEARCH for the folders), and to pass signals on to a command that runs
-  /// as another user (CAP_KILL). Maps and links are used through descriptors, which takes no right.
-  private static func dropPrivileges(hasCommand: Bool) throws(CaptureFailure) {
-    // include/uapi/linux/capability.h
-    let dacReadSearch: UInt64 = 2
-    let kill: UInt64 = 5
-    let ptrace: UInt64 = 19
-    let kept: UInt64 = 1 << dacReadSearch | 1 << ptrace | (hasCommand ? 1 << kill : 0)
-    let failure = tap_keep_capabilities(kept)
-    guard failure == 0 else {
-      throw CaptureFailure("cannot give up privileges: \(errorText(failure))", status: .noPermission)
     }
   }
 

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <linux/capability.h>
 #include <linux/membarrier.h>
+#include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -11,7 +12,21 @@ static int read_capabilities(struct __user_cap_data_struct data[2]) {
   return syscall(SYS_capget, &header, data) == 0 ? 0 : errno;
 }
 
+// Nothing that is executed later can have more, whatever its file says. The bounding set takes CAP_SETPCAP to change;
+// who starts with file capabilities has not got that, and no_new_privs alone has the same effect.
+static int bound_capabilities(uint64_t mask) {
+  if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
+    return errno;
+  for (int capability = 0; capability < 64 && prctl(PR_CAPBSET_READ, capability) >= 0; capability++)
+    if (!(mask >> capability & 1) && prctl(PR_CAPBSET_DROP, capability) && errno != EPERM)
+      return errno;
+  return 0;
+}
+
 int tap_keep_capabilities(uint64_t mask) {
+  int bounded = bound_capabilities(mask);
+  if (bounded)
+    return bounded;
   struct __user_cap_data_struct data[2];
   int failure = read_capabilities(data);
   if (failure)

@@ -19,13 +19,17 @@ enum LoadFailure {
   static let perfmon: Int32 = 38
   static let systemAdmin: Int32 = 21
 
+  /// Whether this process may load and attach the kernel program.
+  static var mayLoad: Bool {
+    tap_has_capability(bpf) != 0 && tap_has_capability(perfmon) != 0 || tap_has_capability(systemAdmin) != 0
+  }
+
   /// What can be known before anything is loaded.
   static func checkPrerequisites() throws(CaptureFailure) {
-    let mayLoad = tap_has_capability(bpf) != 0 && tap_has_capability(perfmon) != 0
-    guard mayLoad || tap_has_capability(systemAdmin) != 0 else {
+    guard mayLoad else {
       throw CaptureFailure(
         "no permission to capture: the kernel asks for CAP_BPF and CAP_PERFMON, this user (uid \(geteuid())) has neither",
-        remedy: "Run it as root, for example with sudo.", status: .noPermission)
+        remedy: "Run it as root, for example with sudo, or see PRIVILEGES in tap-capture(1).", status: .noPermission)
     }
     guard access(typeInformationPath, R_OK) == 0 else {
       throw CaptureFailure(
@@ -82,9 +86,14 @@ enum LoadFailure {
       status: refusals.contains { $0.failure.status == .unavailable } ? .unavailable : .noPermission)
   }
 
-  /// `[none] integrity confidentiality`: the level in force stands in brackets.
-  private static var isLockedDown: Bool {
-    readFile(lockdownPath).map { String(decoding: $0, as: UTF8.self).contains("[confidentiality]") } ?? false
+  private static var isLockedDown: Bool { lockdown == "confidentiality" }
+
+  /// The level in force; nil if the kernel does not tell.
+  static var lockdown: String? {
+    // `[none] integrity confidentiality`: it stands in brackets.
+    readFile(lockdownPath).flatMap { content in
+      String(decoding: content, as: UTF8.self).split(separator: "[").last?.split(separator: "]").first.map(String.init)
+    }
   }
 
   private static var kernelRelease: String {

@@ -3,7 +3,8 @@
 
 #include <stdint.h>
 
-// Keeps only the capabilities in `mask` (bit n: capability n), of those that the process has. Returns 0, or an errno.
+// Keeps only the capabilities in `mask` (bit n: capability n), of those that the thread has, and sees to it that it can
+// never get more. Threads that it starts later have the same. Returns 0, or an errno.
 int tap_keep_capabilities(uint64_t mask);
 
 // Whether the process has this capability in effect.
