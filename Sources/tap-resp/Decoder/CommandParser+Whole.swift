@@ -204,15 +204,17 @@ func isLineEnd(_ base: UnsafeRawPointer, _ position: Int) -> Bool {
   UInt16(littleEndian: base.loadUnaligned(fromByteOffset: position, as: UInt16.self)) == 0x0a0d
 }
 
-/// The shortest head for an argument below 2^16. It may write a byte behind it.
+/// The shortest head for an argument below 2^16.
 @inline(__always)
 func storeHead(_ major: CBORMajor, _ argument: UInt64, at target: UnsafeMutableRawPointer) -> Int {
+  if argument < 24 {
+    target.storeBytes(of: major.rawValue | UInt8(truncatingIfNeeded: argument), as: UInt8.self)
+    return 1
+  }
   if argument <= 0xff {
-    // One byte or two, which changes from string to string: nothing branches on it.
-    let isShort = argument < 24
-    let head = isShort ? UInt16(argument) : UInt16(argument) << 8 | 24
-    target.storeBytes(of: (head | UInt16(major.rawValue)).littleEndian, as: UInt16.self)
-    return isShort ? 1 : 2
+    target.storeBytes(of: major.rawValue | 24, as: UInt8.self)
+    target.storeBytes(of: UInt8(truncatingIfNeeded: argument), toByteOffset: 1, as: UInt8.self)
+    return 2
   }
   target.storeBytes(of: major.rawValue | 25, as: UInt8.self)
   target.storeBytes(of: UInt16(truncatingIfNeeded: argument).bigEndian, toByteOffset: 1, as: UInt16.self)
@@ -225,29 +227,10 @@ func storeHead(_ major: CBORMajor, _ argument: UInt64, at target: UnsafeMutableR
 /// behind its end are written, where the caller has room and writes again.
 @inline(__always)
 func copyChecking(_ source: UnsafeRawPointer, _ length: Int, to target: UnsafeMutableRawPointer) -> Bool {
-  if length < 8 {
-    let word = lastBytes(source, length)
-    target.storeBytes(of: word.littleEndian, as: UInt64.self)
-    return word & 0x8080_8080_8080_8080 == 0
-  }
-  guard length <= 64 else { return copyTellingASCII(from: source, to: target, bytes: length) }
-  // The last word or piece overlaps the one before.
-  if length <= 16 {
-    let last = source.loadUnaligned(fromByteOffset: length &- 8, as: UInt64.self)
-    let first = source.loadUnaligned(as: UInt64.self)
-    target.storeBytes(of: first, as: UInt64.self)
-    target.storeBytes(of: last, toByteOffset: length &- 8, as: UInt64.self)
-    return (first | last) & 0x8080_8080_8080_8080 == 0
-  }
-  var seen = source.loadUnaligned(fromByteOffset: length &- 16, as: SIMD2<UInt64>.self)
-  copyPiece(source, target, at: length &- 16)
-  var done = 0
-  while done &+ 16 < length {
-    seen |= source.loadUnaligned(fromByteOffset: done, as: SIMD2<UInt64>.self)
-    copyPiece(source, target, at: done)
-    done &+= 16
-  }
-  return (seen[0] | seen[1]) & 0x8080_8080_8080_8080 == 0
+  guard length < 8 else { return copyTellingASCII(from: source, to: target, bytes: length) }
+  let word = lastBytes(source, length)
+  target.storeBytes(of: word.littleEndian, as: UInt64.self)
+  return word & 0x8080_8080_8080_8080 == 0
 }
 
 /// The bytes of a string of one to eight bytes, the first one lowest, by way of the word that ends where it ends.

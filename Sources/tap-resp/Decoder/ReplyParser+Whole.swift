@@ -22,7 +22,7 @@ struct WholeReply {
   @inline(__always)
   init?(_ bytes: UnsafeRawBufferPointer, at position: Int) {
     guard let base = bytes.baseAddress else { return nil }
-    let end = min(bytes.count, position &+ WholeReply.maximumBytes)
+    let end = bytes.count
     var read = position &+ 1
     let type = base.load(fromByteOffset: position, as: UInt8.self)
     var length = 0
@@ -38,7 +38,9 @@ struct WholeReply {
         isNull = true
         head = ResponseHead.null
       } else {
-        guard let announced = shortNumber(base, &read, end), announced &+ 2 <= end &- read else { return nil }
+        guard let announced = shortNumber(base, &read, end), announced &+ 2 <= end &- read,
+          announced <= WholeReply.maximumBytes
+        else { return nil }
         length = announced
         head = ResponseHead.bulkString
       }
