@@ -85,7 +85,8 @@ struct Recording: ~Copyable {
     return RedisFlow(
       id: data.flow,
       evidence: FlowEvidence(
-        flow: descriptions[data.flow], isFromBeginning: descriptions[data.flow]?.isPreexisting == false,
+        role: descriptions[data.flow]?.role ?? .unknown,
+        isFromBeginning: descriptions[data.flow]?.isPreexisting == false,
         sent: isSent ? data.bytes : none, received: isSent ? none : data.bytes),
       context: context)
   }

@@ -14,17 +14,17 @@ public enum Verdict: Sendable {
 ///
 /// They begin anywhere where the flow was open before the capture, and behind the gap where one came before the verdict.
 public struct FlowEvidence {
-  /// The flow's description; nil where no flow frame came.
-  public let flow: FlowFrame?
+  /// Which side the process is; unknown where no flow frame came.
+  public let role: Role
   /// Whether both directions begin with the connection's first byte.
   public let isFromBeginning: Bool
   public let sent: UnsafeRawBufferPointer
   public let received: UnsafeRawBufferPointer
 
   package init(
-    flow: FlowFrame?, isFromBeginning: Bool, sent: UnsafeRawBufferPointer, received: UnsafeRawBufferPointer
+    role: Role, isFromBeginning: Bool, sent: UnsafeRawBufferPointer, received: UnsafeRawBufferPointer
   ) {
-    self.flow = flow
+    self.role = role
     self.isFromBeginning = isFromBeginning
     self.sent = sent
     self.received = received
@@ -97,11 +97,15 @@ public struct DecoderStage: Stage, ~Copyable {
   private let claim: Claim
   private let finish: Finish
   private var flows = FlowTable<Unmanaged<FlowState>>()
+  /// Flows of which no data has come.
+  private var silent = FlowTable<FlowOrigin>()
   private var recent = RecentFlows()
   private var heldBytes = 0
 
   /// Frames held back in all; beyond it the flow that wants more is released.
   static let maximumHeldBytes = 8 << 20
+  /// Flows that are remembered without data: 16 MiB. Any more are taken as they come, like those that nobody described.
+  private static let maximumSilentFlows = 1 << 19
 
   public init(judge: @escaping Judge, claim: @escaping Claim, finish: @escaping Finish = { _ in }) {
     self.judge = judge
@@ -128,11 +132,15 @@ public struct DecoderStage: Stage, ~Copyable {
   public mutating func endScope(into output: inout Output) {
     for id in flows.keys.sorted() { end(id, at: nil, into: &output) }
     flows.removeAll()
+    silent.removeAll()
     finish(&output)
   }
 
   private mutating func end(_ id: UInt64, at time: UInt64?, into output: inout Output) {
-    guard let state = flows[id]?.takeRetainedValue() else { return }
+    guard let state = flows[id]?.takeRetainedValue() else {
+      silent[id] = nil
+      return
+    }
     flows[id] = nil
     recent.forget(id)
     // Nobody claimed it while it lived.
@@ -142,12 +150,19 @@ public struct DecoderStage: Stage, ~Copyable {
 
   private mutating func state(of id: UInt64) -> FlowState {
     if let state = flows[id] { return state.takeUnretainedValue() }
-    let state = FlowState()
+    let state = FlowState(silent[id] ?? FlowOrigin())
+    silent[id] = nil
     flows[id] = Unmanaged.passRetained(state)
     return state
   }
 
-  private mutating func describe(_ flow: FlowFrame) { state(of: flow.id).update(flow) }
+  private mutating func describe(_ flow: FlowFrame) {
+    if let state = flows[flow.id]?.takeUnretainedValue() { return state.update(flow) }
+    guard silent.count < Self.maximumSilentFlows || silent.contains(flow.id) else { return }
+    var origin = silent[flow.id] ?? FlowOrigin()
+    origin.update(flow)
+    silent[flow.id] = origin
+  }
 
   @inline(__always)
   private mutating func receiveData(_ frame: Frame, into output: inout Output) throws(WireError) {
@@ -182,7 +197,11 @@ public struct DecoderStage: Stage, ~Copyable {
 
   private mutating func receiveGap(_ frame: Frame, into output: inout Output) throws(WireError) {
     let gap = try GapFrame(frame)
-    let state = state(of: gap.flow)
+    guard let state = flows[gap.flow]?.takeUnretainedValue() else {
+      // The offset of the first data will say how much is missing.
+      silent[gap.flow]?.hasLoss = true
+      return output.forward(frame)
+    }
     if let undecided = state.undecided {
       undecided.hold(frame, gap: gap)
       heldBytes += frame.encoded.count
@@ -203,7 +222,7 @@ public struct DecoderStage: Stage, ~Copyable {
   private mutating func decide(
     _ state: FlowState, _ undecided: UndecidedFlow, id: UInt64, into output: inout Output
   ) {
-    let evidence = undecided.evidence(of: state.flow)
+    let evidence = state.evidence(undecided)
     let verdict = judge(evidence)
     if verdict != .undecided { return settle(state, undecided, as: verdict, id: id, into: &output) }
     let isFull = undecided.held.count > UndecidedFlow.maximumHeldBytes || heldBytes > Self.maximumHeldBytes
@@ -222,7 +241,7 @@ public struct DecoderStage: Stage, ~Copyable {
   ) {
     heldBytes -= undecided.held.count
     state.undecided = nil
-    if verdict == .claim { state.claim(with: claim(id, undecided.evidence(of: state.flow))) }
+    if verdict == .claim { state.claim(with: claim(id, state.evidence(undecided))) }
     undecided.forEachHeldFrame { frame in
       if frame.kind == .data, let data = try? DataFrame(frame), state.deliver(data, into: &output) { return }
       if frame.kind == .gap, let gap = try? GapFrame(frame) { state.deliver(gap, into: &output) }

@@ -1,5 +1,19 @@
 // One flow inside a decoder's stage: undecided, claimed or passed on, and where its byte streams stand.
 
+/// What a stage keeps of a flow of which no data has come: a capture describes many that never say anything.
+struct FlowOrigin {
+  var role = Role.unknown
+  /// Whether the capture saw the connection from its beginning.
+  var isWhole = false
+  /// Whether a gap came before the first data.
+  var hasLoss = false
+
+  mutating func update(_ flow: FlowFrame) {
+    role = flow.role
+    isWhole = !flow.isPreexisting
+  }
+}
+
 /// What a decoder's stage knows of one flow.
 ///
 /// Used by one thread, and references to it and to its decoder are not counted on the way of each frame.
@@ -7,9 +21,13 @@ final class FlowState {
   /// Set once claimed, and owned. Neither this nor `undecided`: the flow passes through.
   @exclusivity(unchecked) private(set) var decoder: Unmanaged<FlowDecoder>?
   /// Set from the first frame until the verdict.
-  @exclusivity(unchecked) var undecided: UndecidedFlow? = UndecidedFlow()
-  /// The latest description, if one came.
-  @exclusivity(unchecked) var flow: FlowFrame?
+  @exclusivity(unchecked) var undecided: UndecidedFlow?
+  @exclusivity(unchecked) private var origin: FlowOrigin
+
+  init(_ origin: FlowOrigin) {
+    self.origin = origin
+    undecided = UndecidedFlow(hasLoss: origin.hasLoss)
+  }
 
   deinit { decoder?.release() }
 
@@ -28,16 +46,19 @@ final class FlowState {
   }
 
   func update(_ flow: FlowFrame) {
-    self.flow = flow
+    origin.update(flow)
     decoder?.takeUnretainedValue().update(flow)
   }
+
+  /// What `undecided` holds, with what is known of the flow.
+  func evidence(_ undecided: UndecidedFlow) -> FlowEvidence { undecided.evidence(of: origin) }
 
   func close(at time: UInt64?, into output: inout Output) {
     decoder?.takeUnretainedValue().close(at: time, into: &output)
   }
 
   /// Streams begin at 0; those of a connection that was open before the capture wherever their first byte is.
-  private func firstOffset(_ seen: UInt64) -> UInt64 { flow?.isPreexisting == false ? 0 : seen }
+  private func firstOffset(_ seen: UInt64) -> UInt64 { origin.isWhole ? 0 : seen }
 
   private func expectedOffset(_ decoder: FlowDecoder, _ direction: Direction, seen: UInt64) -> UInt64 {
     decoder.next(direction) ?? firstOffset(seen)
@@ -124,18 +145,21 @@ final class UndecidedFlow {
   private var sent = ByteBuffer(capacityBytes: 64)
   private var received = ByteBuffer(capacityBytes: 64)
   /// Whether bytes are missing in front of the evidence.
-  private var hasLoss = false
+  private var hasLoss: Bool
   /// Set once more was held than may be: frames pass, each is looked at by itself, and a claim begins with the last one.
   private(set) var isPassing = false
 
-  func evidence(of flow: FlowFrame?) -> FlowEvidence {
+  init(hasLoss: Bool) { self.hasLoss = hasLoss }
+
+  func evidence(of origin: FlowOrigin) -> FlowEvidence {
     FlowEvidence(
-      flow: flow, isFromBeginning: flow?.isPreexisting == false && !hasLoss, sent: sent.bytes, received: received.bytes)
+      role: origin.role, isFromBeginning: origin.isWhole && !hasLoss, sent: sent.bytes, received: received.bytes)
   }
 
   /// The frames that were held are on their way.
   func pass() {
     held.removeAll()
+    held.shrink(toCapacityBytes: 256)
     sent.removeAll()
     received.removeAll()
     hasLoss = true

@@ -73,6 +73,30 @@ import Testing
         == ["SYNC [] → rdb cut[9, REDIS0010] (cut, replication)"])
   }
 
+  /// Several commands in a segment, those among them that redis-server skips or takes as a line.
+  @Test func anySegments() throws {
+    let scripts: [(String, String)] = [
+      ("*1\r\n$4\r\nPING\r\nPING\r\n", "+PONG\r\n+PONG\r\n"),
+      ("*3\r\n$3\r\nSET\r\n$1\r\na\r\n$1\r\nb\r\n*0\r\n", "+OK\r\n"),
+      ("*0\r\n*-1\r\n\r\n*1\r\n$4\r\nPING\r\n", "+PONG\r\n"),
+      ("PING\r\n*0\r\n*1\r\n$4\r\nPING\r\n", "+PONG\r\n+PONG\r\n"),
+      ("PING\r\n*2\r\n$4\r\nKEYS\r\n$1\r\n*\r\n", "+PONG\r\n*?\r\n.\r\n"),
+      ("\r\nPING\r\nGET a\r\n", "+PONG\r\n$-1\r\n"),
+    ]
+    for (requests, replies) in scripts {
+      let whole = try Decoded(.client(requests), .server(replies))
+      #expect(!whole.lines.isEmpty && !whole.lines.joined().contains("un"), "\(requests): \(whole.lines)")
+      var generator = SeededGenerator(seed: UInt64(requests.utf8.count))
+      for _ in 0..<40 {
+        var pieces = generator
+        var conversation = Conversation([.client(requests), .server(replies)])
+        conversation.split = { randomPieces($0, upTo: 12, &pieces) }
+        #expect(try Decoded(conversation).lines == whole.lines, "\(requests)")
+        _ = generator.next()
+      }
+    }
+  }
+
   @Test(arguments: [Role.client, .server]) func eitherSide(_ role: Role) throws {
     var conversation = Conversation([.command("GET a"), .server("$-1\r\n")])
     conversation.role = role

@@ -38,6 +38,28 @@ import Testing
         == ["MULTI [] → simple_string OK", "\(shown) → simple_string QUEUED (queued)"])
   }
 
+  /// The user's name was forgotten: nobody knows which of the words is the password.
+  @Test(arguments: ["HELLO 3 AUTH hunter2 SETNAME x", "HELLO 3 AUTH a hunter2 x"])
+  func helloThatIsNotWhole(_ words: String) throws {
+    let lines = try decode(.command(words), .server("-ERR Syntax error in HELLO\r\n"))
+    #expect(lines.count == 1 && lines[0].hasPrefix("HELLO [3, AUTH, (redacted), (redacted)"), "\(lines)")
+  }
+
+  @Test func hashesAndNewPasswords() throws {
+    let hash = String(repeating: "5e884898", count: 8)
+    let list = Array("*1\r\n".utf8) + bulk("user ada on #\(hash) ~* +@all")
+    let user =
+      Array("*4\r\n".utf8) + bulk("passwords") + Array("*1\r\n".utf8) + bulk(hash) + bulk("commands") + bulk("+@all")
+    #expect(
+      try decode(.command("ACL LIST"), .server(list)) == ["ACL [LIST] → array [user ada on (redacted) ~* +@all]"])
+    #expect(
+      try decode(.command("ACL GETUSER ada"), .server(user))
+        == ["ACL [GETUSER, ada] → array [passwords, [(redacted)], commands, +@all]"])
+    #expect(
+      try decode(.command("ACL GENPASS"), .server(bulk(hash))) == ["ACL [GENPASS] → bulk_string (redacted)"])
+    #expect(try decode(.command("GET a"), .server(bulk(hash))) == ["GET [a] → bulk_string \(hash)"])
+  }
+
   @Test func whatConfigGetAnswers() throws {
     let array = Array("*4\r\n".utf8) + bulk("port") + bulk("1") + bulk("requirepass") + bulk("hunter2")
     let map = Array("%1\r\n".utf8) + bulk("masterauth") + bulk("hunter2")

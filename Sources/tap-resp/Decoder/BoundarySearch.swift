@@ -147,6 +147,14 @@ struct BoundarySearch: ~Copyable {
     case joined(ByteBuffer)
   }
 
+  var heldBytes: Int { kept.count }
+
+  /// Gives up what is kept: it begins no message that can be told.
+  mutating func dropKept() {
+    skip(kept.count, of: kept.bytes)
+    kept = ByteBuffer(capacityBytes: 16)
+  }
+
   /// Adds bytes and looks on. Returns where to parse from, or nil while no boundary is found.
   mutating func add(_ bytes: UnsafeRawBufferPointer, areCommands: Bool) -> Found? {
     if kept.isEmpty {

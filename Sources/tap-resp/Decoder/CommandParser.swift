@@ -114,7 +114,7 @@ struct CommandParser: ~Copyable {
     bodyLeft = length
     if argumentsLeft == argumentCount &+ 1 {
       beginRequest()
-    } else if !isDropping, writer.messageBytes > RESPLimits.exchangeBytes - 64 {
+    } else if !isDropping, writer.messageBytes > writer.limitBytes - 64 {
       isDropping = true
     }
     if !isDropping { writer.beginString(length) }
@@ -195,6 +195,7 @@ struct CommandParser: ~Copyable {
   mutating func makeRoom(leavingBytes target: Int) {
     if isDropping || state != .body && state != .bodyEnd { writer.closeString() }
     writer.makeRoom(leavingBytes: target)
+    if writer.messageBytes > target { writer.stopGrowing() }
   }
 
   // MARK: Losses

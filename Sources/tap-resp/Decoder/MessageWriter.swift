@@ -15,6 +15,8 @@ struct MessageWriter: ~Copyable {
   private var isASCII = true
   /// Strings of this message are cut at this length.
   private var threshold = Int.max
+  /// Beyond it elements are counted only: the limit of an exchange, or less where all flows together hold too much.
+  private(set) var limitBytes = RESPLimits.exchangeBytes
   /// What the message was shortened by so far, for its flags.
   private(set) var isCut = false
   private(set) var isTouchedByGap = false
@@ -25,6 +27,7 @@ struct MessageWriter: ~Copyable {
     messageStart = bytes.count
     if !openHeads.isEmpty { openHeads.removeAll(keepingCapacity: true) }
     threshold = .max
+    limitBytes = RESPLimits.exchangeBytes
     isCut = false
     isTouchedByGap = false
   }
@@ -44,9 +47,10 @@ struct MessageWriter: ~Copyable {
     messageStart = 0
   }
 
+  @inline(never)
   private mutating func releaseMemory() {
     bytes.removeAll()
-    bytes.shrink(toCapacityBytes: 4096)
+    bytes.shrink(toCapacityBytes: 256)
   }
 
   /// Removes finished messages, or parts of them, before the message that is coming.
@@ -226,6 +230,9 @@ struct MessageWriter: ~Copyable {
     contentPosition = bytes.count
     fullLength = 0
   }
+
+  /// Nothing more of the message is kept.
+  mutating func stopGrowing() { limitBytes = min(limitBytes, messageBytes) }
 
   /// Cuts the largest values so that the message takes `target` bytes at most, if values alone can give that much.
   mutating func makeRoom(leavingBytes target: Int) {

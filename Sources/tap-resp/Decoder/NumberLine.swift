@@ -10,6 +10,9 @@ struct NumberLine {
   private var isNegative = false
   private var sawReturn = false
 
+  /// Whether nothing of it has been read.
+  @inline(__always) var isAtStart: Bool { digits == 0 && !isNegative && !sawReturn }
+
   /// Reads on from `position`; nil where the line goes on behind the bytes. Whoever gets a number starts a new line.
   @inline(__always)
   mutating func read(_ bytes: UnsafeRawBufferPointer, _ position: inout Int) throws(Malformed) -> Int64? {

@@ -69,6 +69,7 @@ struct PendingRequest {
 /// A queue in a ring of memory: it allocates nothing in the steady state, and moves nothing.
 struct PendingRequests: ~Copyable {
   private static let smallestCapacity = 16
+  private static let usualCapacity = 1024
   private var items = UnsafeMutablePointer<PendingRequest>.allocate(capacity: smallestCapacity)
   /// A power of two.
   private var capacity = smallestCapacity
@@ -82,10 +83,13 @@ struct PendingRequests: ~Copyable {
 
   deinit { items.deallocate() }
 
+  /// What the queue takes, where that is much.
+  @inline(__always) var heldBytes: Int {
+    capacity <= PendingRequests.usualCapacity ? 0 : capacity &* MemoryLayout<PendingRequest>.stride
+  }
+
   @inline(__always) var isEmpty: Bool { head == tail }
   @inline(__always) var count: Int { tail &- head }
-  /// What they take beside their maps.
-  @inline(__always) var heldBytes: Int { count &* MemoryLayout<PendingRequest>.stride }
   @inline(__always) var first: PendingRequest? {
     if head == tail { return nil }
     var request = items[head & (capacity &- 1)]
@@ -142,11 +146,18 @@ struct PendingRequests: ~Copyable {
   /// Nothing waits: begins again at the first place, which is in the cache, and gives the memory of a long queue back.
   @inline(__always)
   private mutating func startOver() {
-    if capacity > 1024 { resize(to: PendingRequests.smallestCapacity) }
+    if capacity > PendingRequests.usualCapacity { resize(to: PendingRequests.smallestCapacity) }
     head = 0
     tail = 0
     unvouchedEnd = 0
     slowEnd = 0
+  }
+
+  /// Gives memory back that the requests do not need any more.
+  mutating func shrink() {
+    var needed = PendingRequests.smallestCapacity
+    while needed < count { needed *= 2 }
+    if needed * 2 < capacity { resize(to: needed) }
   }
 
   private mutating func resize(to newCapacity: Int) {

@@ -8,8 +8,8 @@ package enum RESPLimits {
   /// where that is not enough requests are given up.
   package static let stageBytes = 32 << 20
   /// What the empty buffers of all flows keep together, two for each flow, and each of them at least and at most.
-  static let keptBytes = 16 << 20
-  static let smallestKeptBytes = 64 << 10
+  static let keptBytes = 8 << 20
+  static let smallestKeptBytes = 1 << 10
   static let largestKeptBytes = 1 << 20
   /// A value is not cut below this; where that does not suffice, aggregates are cut.
   package static let smallestCutBytes = 64

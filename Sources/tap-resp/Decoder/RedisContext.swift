@@ -4,10 +4,8 @@ import TapWire
 package final class RedisContext {
   /// Bytes that all flows hold.
   @exclusivity(unchecked) private(set) var heldBytes = 0
-  /// Beyond it room is made: `RESPLimits.stageBytes`, or more where cutting values has not been enough.
-  @exclusivity(unchecked) private var roomThreshold = RESPLimits.stageBytes
-  /// Requests of one flow that may wait: fewer while requests alone fill the stage's memory.
-  @exclusivity(unchecked) private(set) var pendingLimit = RESPLimits.pendingRequests
+  /// Beyond it room is made. More than the limit only where not enough could be given up, so that the walks stay rare.
+  @exclusivity(unchecked) private var roomBytes = RESPLimits.stageBytes
   @exclusivity(unchecked) private(set) var keptBytes = RESPLimits.largestKeptBytes
   private var flows: [UInt64: Unowned] = [:]
   private var skippedBytes: UInt64 = 0
@@ -32,9 +30,15 @@ package final class RedisContext {
 
   /// What an empty buffer of a flow may keep for the next message: with few flows enough for large values, which
   /// otherwise take memory from the kernel and give it back for each.
+  ///
+  /// It changes when the number of flows has doubled, and then all give back what they keep beyond it.
   private func shareKeptBytes() {
-    let share = RESPLimits.keptBytes / (2 * max(1, flows.count))
-    keptBytes = min(max(share, RESPLimits.smallestKeptBytes), RESPLimits.largestKeptBytes)
+    let flowsAtMost = 1 << (Int.bitWidth - flows.count.leadingZeroBitCount)
+    let share = min(
+      max(RESPLimits.keptBytes / (2 * flowsAtMost), RESPLimits.smallestKeptBytes), RESPLimits.largestKeptBytes)
+    let isLess = share < keptBytes
+    keptBytes = share
+    if isLess { for flow in flows.values { flow.flow.shrinkBuffers() } }
   }
 
   func remove(_ flow: RedisFlow) {
@@ -64,34 +68,33 @@ package final class RedisContext {
   }
 
   @inline(__always)
-  func noteChange(by bytes: Int) {
+  func noteChange(by bytes: Int, into output: inout Output) {
     heldBytes &+= bytes
-    if heldBytes > roomThreshold { return makeRoom() }
-    if bytes < 0, roomThreshold > RESPLimits.stageBytes { noteRoom() }
+    if heldBytes > roomBytes { makeRoom(into: &output) }
   }
 
-  private static let targetBytes = RESPLimits.stageBytes / 4 * 3
-
-  /// Sets what is allowed by what is held. Where cutting values is not enough there are requests, each small, of flows that
-  /// get no replies: these give up their oldest.
-  private func noteRoom() {
-    let isCrowded = heldBytes > RedisContext.targetBytes
-    roomThreshold =
-      isCrowded ? max(RESPLimits.stageBytes, heldBytes + RESPLimits.stageBytes / 16) : RESPLimits.stageBytes
-    pendingLimit = isCrowded ? RESPLimits.pendingRequests / max(16, flows.count) : RESPLimits.pendingRequests
-  }
-
-  /// Cuts the values of those flows that hold most, to three quarters of the limit: the walks stay rare.
+  /// Cuts the values of those flows that hold most, to three quarters of the limit: the walks stay rare. Where values are
+  /// not what takes the room, those flows give up what waits longest.
   @inline(never)
-  private func makeRoom() {
-    defer { noteRoom() }
+  private func makeRoom(into output: inout Output) {
+    let target = RESPLimits.stageBytes / 4 * 3
+    defer { roomBytes = max(RESPLimits.stageBytes, heldBytes + RESPLimits.stageBytes / 16) }
+    let largestFirst = flows.values.map(\.flow).sorted { $0.heldBytes > $1.heldBytes }
     // The share of each at which all together keep to the target, approached from above.
-    for flow in flows.values.map(\.flow).sorted(by: { $0.heldBytes > $1.heldBytes }) {
-      guard heldBytes > RedisContext.targetBytes else { return }
-      let before = flow.heldBytes
-      flow.cutHeldValues(toBytes: before / 2)
-      heldBytes -= before - flow.heldBytes
+    for flow in largestFirst {
+      guard heldBytes > target else { return }
+      change(flow) { flow.cutHeldValues(toBytes: flow.heldBytes / 2) }
     }
+    for flow in largestFirst {
+      guard heldBytes > target else { return }
+      change(flow) { flow.giveUpWaiting(toBytes: flow.heldBytes / 2, into: &output) }
+    }
+  }
+
+  private func change(_ flow: RedisFlow, _ body: () -> Void) {
+    let before = flow.heldBytes
+    body()
+    heldBytes -= before - flow.heldBytes
   }
 
   /// Writes an exchange.

@@ -5,7 +5,7 @@ package enum RedisEvidence {
   /// Judges the first bytes of a flow, by both directions where one is not enough.
   package static func judge(_ evidence: FlowEvidence) -> Verdict {
     let isWhole = evidence.isFromBeginning
-    switch evidence.flow?.role ?? .unknown {
+    switch evidence.role {
     case .client: return judge(requests: evidence.sent, replies: evidence.received, isWhole: isWhole)
     case .server: return judge(requests: evidence.received, replies: evidence.sent, isWhole: isWhole)
     case .unknown:
@@ -18,7 +18,7 @@ package enum RedisEvidence {
 
   /// Which direction holds the requests of a claimed flow.
   static func requestDirection(_ evidence: FlowEvidence) -> Direction {
-    switch evidence.flow?.role ?? .unknown {
+    switch evidence.role {
     case .client: return .sent
     case .server: return .received
     case .unknown:
@@ -48,8 +48,7 @@ package enum RedisEvidence {
     if startsWith(replies, "-ERR max number of clients reached") { return .claim }
     // The cluster bus (cluster.h): "RCmb", a length and a version, in both directions.
     if startsWith(requests, "RCmb") { return .reject }
-    // Empty lines before the first command are no command.
-    let requests = UnsafeRawBufferPointer(rebasing: requests.drop { $0 == 0x0d || $0 == 0x0a })
+    let requests = behindEmptyCommands(requests)
     if holdsCommand(requests) { return .claim }
     guard let first = requests.first else { return .undecided }
     if first == UInt8(ascii: "*") {
@@ -64,8 +63,22 @@ package enum RedisEvidence {
     if holdsAnyReply(replies, to: line) { return .claim }
     // POP3 has AUTH as well, with the same answer: the command behind it tells.
     let next = behindFirstLine(requests)
+    if beginsCommand(next) { return .claim }
     guard name(of: line) == "AUTH", !next.isEmpty else { return .undecided }
     return judgeBeginning(requests: next, replies: behindFirstLine(replies))
+  }
+
+  /// The bytes behind empty lines and arrays without elements, which redis-server skips.
+  private static func behindEmptyCommands(_ bytes: UnsafeRawBufferPointer) -> UnsafeRawBufferPointer {
+    var rest = bytes
+    while true {
+      rest = UnsafeRawBufferPointer(rebasing: rest.drop { $0 == 0x0d || $0 == 0x0a })
+      var position = 1
+      var number = NumberLine()
+      guard rest.first == UInt8(ascii: "*"), let count = (try? number.read(rest, &position)).flatMap({ $0 }), count <= 0
+      else { return rest }
+      rest = UnsafeRawBufferPointer(rebasing: rest[position...])
+    }
   }
 
   /// `*N\r\n$L\r\n` and something behind it that fits: no other protocol begins like this.
@@ -83,8 +96,8 @@ package enum RedisEvidence {
   private static func beginsCommand(_ bytes: UnsafeRawBufferPointer) -> Bool {
     var position = 1
     var number = NumberLine()
-    guard let count = (try? number.read(bytes, &position)).flatMap({ $0 }), count > 0, position < bytes.count,
-      bytes[position] == UInt8(ascii: "$")
+    guard bytes.first == UInt8(ascii: "*"), let count = (try? number.read(bytes, &position)).flatMap({ $0 }), count > 0,
+      position < bytes.count, bytes[position] == UInt8(ascii: "$")
     else { return false }
     position += 1
     number = NumberLine()

@@ -53,7 +53,7 @@ extension RedisFlow {
     // From here on its map is finished: a loss drops only what begins behind it.
     commands.writer.beginMessage()
     if !waiting.isEmpty { pairWaiting(into: &output) }
-    if pending.count > context.pendingLimit { giveUpPairing(into: &output) }
+    if pending.count > RESPLimits.pendingRequests { giveUpPairing(into: &output) }
   }
 
   /// Whether a command gets a reply; follows CLIENT REPLY as networking.c of redis-server does.
@@ -122,12 +122,17 @@ extension RedisFlow {
   /// More requests wait than any pipeline holds: the replies must be lost.
   private func giveUpPairing(into output: inout Output) {
     doubtPairs()
-    while pending.count > context.pendingLimit / 2, let request = pending.first {
-      giveUp(request, flags: .unanswered, into: &output)
+    giveUpPending(toCount: RESPLimits.pendingRequests / 2, into: &output)
+  }
+
+  /// Those that wait longest will not be answered any more.
+  func giveUpPending(toCount count: Int, into output: inout Output) {
+    while pending.count > count, let request = pending.first { giveUp(request, flags: .unanswered, into: &output) }
+    pending.shrink()
+    if requestsStart > 0 {
+      commands.removeFinished(from: 0, to: requestsStart)
+      requestsStart = 0
     }
-    // With many such flows the room before the rest counts, too.
-    commands.removeFinished(from: 0, to: requestsStart)
-    requestsStart = 0
   }
 
   /// The map of the first pending request. Valid until the buffer changes.
@@ -238,6 +243,12 @@ extension RedisFlow {
   private func answerSpecial(
     _ request: PendingRequest, _ reply: WaitingReply, _ response: UnsafeRawBufferPointer, into output: inout Output
   ) {
+    if request.mayHoldSecrets, !reply.isError, Secrets.isPasswordAnswer(to: takeRequestMap(request)),
+      !isQueued(request, response)
+    {
+      let masked = Secrets.line(Array("\(Secrets.mask)".utf8), type: "bulk_string")
+      return answerSpecial(request, reply, as: masked.bytes, into: &output)
+    }
     // Where pairs are in doubt, so is whose secrets the server repeats.
     if request.mayHoldSecrets || request.effect == .exec && sawSecrets || request.flags.contains(.unvouched),
       let redacted = Secrets.redacted(response, isError: reply.isError)
@@ -335,6 +346,7 @@ extension RedisFlow {
     guard subscriptions.collected >= expected else { return }
     var whole = reply
     whole.firstByte = subscriptions.firstByte
+    if subscriptions.isCut { whole.flags.insert(.cut) }
     let all = subscriptions.takeCollected()
     pair(request, whole, response: all.bytes, into: &output)
   }

@@ -7,7 +7,7 @@ extension RedisFlow {
   func takePlainCommands(_ bytes: UnsafeRawBufferPointer, _ position: inout Int, _ data: DataFrame) {
     let start = position
     var request = PendingRequest(time: data.time, process: data.process, bytes: 0)
-    let limit = context.pendingLimit &- pending.count
+    let limit = RESPLimits.pendingRequests &- pending.count
     commands.takeShaped(bytes, &position, &context.shapes, limit: limit) {
       request.bytes = Int32(truncatingIfNeeded: $0)
       request.annotationBytes = Int32(truncatingIfNeeded: $1)

@@ -95,7 +95,7 @@ package final class RedisFlow: FlowDecoder {
       lastTime = max(lastTime, data.time)
       wasReplyLast = isReply
       taken = isReply ? takePlainReplies(data, into: &output) : takeWholeCommands(data.bytes, data, into: &output)
-      if taken == data.bytes.count { return accountCommands() }
+      if taken == data.bytes.count { return accountCommands(into: &output) }
     }
     receiveAnything(UnsafeRawBufferPointer(rebasing: data.bytes[taken...]), data, into: &output)
   }
@@ -114,7 +114,7 @@ package final class RedisFlow: FlowDecoder {
     } else {
       receiveReplies(bytes, data, into: &output)
     }
-    account()
+    account(into: &output)
     noteMode()
   }
 
@@ -272,7 +272,7 @@ package final class RedisFlow: FlowDecoder {
     } else {
       loseReplies(gap, nothing, into: &output)
     }
-    account()
+    account(into: &output)
     noteMode()
   }
 
@@ -375,7 +375,7 @@ package final class RedisFlow: FlowDecoder {
   }
 
   func flushPending(into output: inout Output) {
-    while let request = pending.first { giveUp(request, flags: .unanswered, into: &output) }
+    giveUpPending(toCount: 0, into: &output)
   }
 
   // MARK: Memory
@@ -383,25 +383,26 @@ package final class RedisFlow: FlowDecoder {
   private static let unaccountedBytes: UInt = 256
 
   /// Tells the stage how much is held.
-  private func account() {
+  private func account(into output: inout Output) {
     noteOtherHeldBytes()
-    accountCommands()
+    accountCommands(into: &output)
   }
 
   private func noteOtherHeldBytes() {
     otherHeldBytes =
-      replies.writer.bytes.count + waiting.heldBytes + (replication?.commands.writer.bytes.count ?? 0)
-      + (transaction?.heldBytes ?? 0)
+      replies.heldBytes + waiting.heldBytes + subscriptions.heldBytes + (commandSearch?.heldBytes ?? 0)
+      + (replySearch?.heldBytes ?? 0) + (replication?.commands.writer.bytes.count ?? 0) + (transaction?.heldBytes ?? 0)
   }
 
+  private var allHeldBytes: Int { commands.writer.bytes.count &+ pending.heldBytes &+ otherHeldBytes }
+
   @inline(__always)
-  private func accountCommands() {
-    let now = commands.writer.bytes.count &+ otherHeldBytes &+ pending.heldBytes
-    let change = now &- heldBytes
+  private func accountCommands(into output: inout Output) {
+    let change = allHeldBytes &- heldBytes
     // Less than the buffers take when they are empty is not worth telling twice for each small exchange.
     if change.magnitude > RedisFlow.unaccountedBytes {
-      heldBytes = now
-      context.noteChange(by: change)
+      heldBytes = heldBytes &+ change
+      context.noteChange(by: change, into: &output)
     }
   }
 
@@ -415,6 +416,36 @@ package final class RedisFlow: FlowDecoder {
       replication.commands.makeRoom(leavingBytes: target)
     }
     noteOtherHeldBytes()
-    heldBytes = commands.writer.bytes.count + otherHeldBytes + pending.heldBytes
+    heldBytes = allHeldBytes
+  }
+
+  /// Gives up the requests that wait longest, and where that is not enough all replies and commands that wait, until
+  /// `target` bytes are held or nothing waits.
+  func giveUpWaiting(toBytes target: Int, into output: inout Output) {
+    if !pending.isEmpty {
+      doubtPairs()
+      var left = pending.count
+      // Requests are of one size, more or less: half of them is half of the room.
+      while allHeldBytes > target, left > 0 {
+        left /= 2
+        giveUpPending(toCount: left, into: &output)
+      }
+    }
+    if allHeldBytes > target {
+      waiting.visit { reply, bytes in emit(reply, bytes, extraFlags: .unvouched, into: &output) }
+      waiting.removeAll()
+      releaseTransaction(extraFlags: .unvouched, into: &output)
+      commandSearch?.dropKept()
+      replySearch?.dropKept()
+    }
+    noteOtherHeldBytes()
+    heldBytes = allHeldBytes
+    noteMode()
+  }
+
+  /// Gives back what empty buffers keep beyond their share.
+  func shrinkBuffers() {
+    commands.writer.bytes.shrink(toCapacityBytes: context.keptBytes)
+    replies.writer.bytes.shrink(toCapacityBytes: context.keptBytes)
   }
 }

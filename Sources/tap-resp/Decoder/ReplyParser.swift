@@ -95,7 +95,7 @@ struct ReplyParser: ~Copyable {
         try beginValue()
       case .number:
         guard position < bytes.count else { return .needsMore }
-        if bytes[position] == UInt8(ascii: "?") {
+        if bytes[position] == UInt8(ascii: "?"), number.isAtStart {
           state = .line
           continue
         }
@@ -196,7 +196,7 @@ struct ReplyParser: ~Copyable {
       return
     }
     let level = levels[levels.count - 1]
-    if !isDropping, writer.messageBytes > RESPLimits.exchangeBytes - 64, !level.mustStore {
+    if !isDropping, writer.messageBytes > writer.limitBytes - 64, !level.mustStore {
       isDropping = true
       writer.noteCut()
     }
@@ -511,7 +511,11 @@ struct ReplyParser: ~Copyable {
     let isStringOpen = isStoring && (state == .body || state == .bodyEnd || isStreamedString)
     if !isStringOpen { writer.closeString() }
     writer.makeRoom(leavingBytes: target)
+    if writer.messageBytes > target { writer.stopGrowing() }
   }
+
+  /// What is kept of messages that are not finished.
+  var heldBytes: Int { writer.bytes.count + interruptedWriter.bytes.count }
 
   // MARK: Losses
 

@@ -52,7 +52,11 @@ struct SecretRule {
       // AUTH password, or AUTH username password; of anything else nobody knows what is what.
       return argumentCount != 2 || index > 0
     case "HELLO":
-      if upper == "AUTH" { expectNameAndPassword(behind: index) }
+      if upper == "AUTH" {
+        expectNameAndPassword(behind: index)
+        // Behind it stand a name, a password and perhaps SETNAME with its word. Of anything else the password may be first.
+        if ![2, 4].contains(argumentCount - index - 1) { (plainToCome, secretsToCome) = (0, 2) }
+      }
       if upper == "SETNAME" { plainToCome = 1 }
     case "CONFIG":
       if subcommand == "SET", index > 0, SecretRule.secretParameters.contains(text.lowercased()) { secretsToCome = 1 }

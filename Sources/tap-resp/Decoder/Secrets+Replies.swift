@@ -5,29 +5,36 @@ extension Secrets {
   /// The response map without the secrets in it, or nil where it has none.
   ///
   /// An error can repeat the arguments of a command that the server did not know or that was wrong; inside aggregates it is
-  /// one of a transaction. CONFIG GET names parameters, each with its value behind it.
+  /// one of a transaction. CONFIG GET names parameters, each with its value behind it. ACL LIST and ACL GETUSER show hashes,
+  /// which are as good as the passwords to whoever may try them.
   static func redacted(_ response: UnsafeRawBufferPointer, isError: Bool) -> ByteBuffer? {
     var reader = CBORReader(response, streamOffset: 0)
     var redacted = ByteBuffer(capacityBytes: 16)
     var copied = 0
     var isErrorText = isError
     var isValueNext = false
+    var areHashesNext = false
+    var hashesToCome: UInt64 = 0
     while !reader.isAtEnd {
       let start = response.count - reader.rest.count
       guard let head = try? reader.readHead() else { break }
       guard head.major == .textString || head.major == .byteString else {
         isErrorText = isError || head.major == .tag && head.argument == WireTag.error
+        if areHashesNext, head.major == .array { hashesToCome = head.argument }
+        areHashesNext = false
         continue
       }
       guard let text = try? reader.readPayload(of: head) else { break }
       let shown: [UInt8]? =
-        isValueNext && !text.isEmpty
-        ? Array("\(mask)".utf8) : isErrorText ? withoutEcho(text) : nil
+        isValueNext && !text.isEmpty || hashesToCome > 0
+        ? Array("\(mask)".utf8) : isErrorText ? withoutEcho(text) : withoutHashes(text)
       if let shown {
         redacted.append(UnsafeRawBufferPointer(rebasing: response[copied..<start]))
         redacted.appendString(shown)
         copied = response.count - reader.rest.count
       }
+      hashesToCome -= min(hashesToCome, 1)
+      areHashesNext = text.elementsEqual("passwords".utf8)
       isValueNext = !isValueNext && isSecretParameter(text)
       isErrorText = isError
     }
@@ -48,6 +55,20 @@ extension Secrets {
       }
     }
     return nil
+  }
+
+  /// A user's rules, `user alice on #5e88… ~*`, without the hashes of passwords; nil where there are none.
+  private static func withoutHashes(_ text: UnsafeRawBufferPointer) -> [UInt8]? {
+    guard text.starts(with: "user ".utf8) else { return nil }
+    let rules = text.split(separator: UInt8(ascii: " "), omittingEmptySubsequences: false)
+    func isHash(_ rule: Slice<UnsafeRawBufferPointer>) -> Bool { rule.count == 65 && rule.first == UInt8(ascii: "#") }
+    guard rules.contains(where: isHash) else { return nil }
+    return Array(rules.map { isHash($0) ? Array("\(mask)".utf8) : Array($0) }.joined(separator: [UInt8(ascii: " ")]))
+  }
+
+  /// What answers ACL GENPASS is a new password.
+  static func isPasswordAnswer(to request: UnsafeRawBufferPointer) -> Bool {
+    requestName(request) == "ACL" && requestArgument(request, 0)?.uppercased() == "GENPASS"
   }
 
   private static func isSecretParameter(_ name: UnsafeRawBufferPointer) -> Bool {

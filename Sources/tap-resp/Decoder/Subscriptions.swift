@@ -19,6 +19,8 @@ struct Subscriptions {
   /// How many there are of each kind.
   private var counts: (channels: Int64, patterns: Int64, shards: Int64) = (0, 0, 0)
   private var joined: [UInt8] = []
+  /// How many of the collected confirmations are in it.
+  private var stored: Int32 = 0
   private(set) var collected: Int32 = 0
   private(set) var firstByte: UInt64 = 0
   /// Whether messages come as pushes (RESP3): then no array is one.
@@ -139,8 +141,11 @@ struct Subscriptions {
   mutating func collect(_ response: UnsafeRawBufferPointer, firstByte: UInt64) {
     if collected == 0 { self.firstByte = firstByte }
     guard var item = Subscriptions.value(of: response)?.value, let value = try? item.readItem() else { return }
-    joined += value
     collected += 1
+    // The last one says how many subscriptions there are: it is followed all the same.
+    guard stored == collected - 1, joined.count + value.count <= RESPLimits.exchangeBytes / 2 else { return }
+    joined += value
+    stored += 1
   }
 
   /// All confirmations as one response, an array of them.
@@ -150,14 +155,23 @@ struct Subscriptions {
     response.appendText("response_type" as StaticString)
     response.appendText("array" as StaticString)
     response.appendText("response_value" as StaticString)
+    let head = response.count
     response.appendHead(.array, UInt64(collected))
+    if stored < collected {
+      response.replaceArrayHead(at: head, full: Int64(collected), stored: Int64(stored))
+    }
     joined.withUnsafeBytes { response.append($0) }
     forgetConfirmations()
     return response
   }
 
+  /// Whether some of the confirmations that were collected are not kept.
+  var isCut: Bool { stored < collected }
+  var heldBytes: Int { joined.count }
+
   mutating func forgetConfirmations() {
     joined = []
+    stored = 0
     collected = 0
   }
 }

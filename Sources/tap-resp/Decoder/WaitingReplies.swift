@@ -15,10 +15,12 @@ struct WaitingReply {
 /// A queue of replies with their maps.
 struct WaitingReplies {
   private var items: [(reply: WaitingReply, bytes: [UInt8])] = []
+  /// Those before it were taken.
+  private var head = 0
   private(set) var heldBytes = 0
 
-  var isEmpty: Bool { items.isEmpty }
-  var count: Int { items.count }
+  var isEmpty: Bool { count == 0 }
+  var count: Int { items.count - head }
 
   mutating func append(_ reply: WaitingReply, _ bytes: UnsafeRawBufferPointer) {
     items.append((reply, Array(bytes)))
@@ -26,23 +28,31 @@ struct WaitingReplies {
   }
 
   mutating func takeFirst() -> (WaitingReply, [UInt8])? {
-    guard !items.isEmpty else { return nil }
-    let first = items.removeFirst()
+    guard head < items.count else { return nil }
+    let first = items[head]
+    items[head].bytes = []
+    head += 1
     heldBytes -= first.bytes.count
+    // Moved only when as many were taken as are left: each once, on average.
+    if head * 2 >= items.count {
+      items.removeFirst(head)
+      head = 0
+    }
     return first
   }
 
   /// What `body` says of the first one; nil where none waits.
   func visitFirst<Result>(_ body: (WaitingReply, UnsafeRawBufferPointer) -> Result) -> Result? {
-    items.first.map { first in first.bytes.withUnsafeBytes { body(first.reply, $0) } }
+    items[head...].first.map { first in first.bytes.withUnsafeBytes { body(first.reply, $0) } }
   }
 
   func visit(_ body: (WaitingReply, UnsafeRawBufferPointer) -> Void) {
-    for item in items { item.bytes.withUnsafeBytes { body(item.reply, $0) } }
+    for item in items[head...] { item.bytes.withUnsafeBytes { body(item.reply, $0) } }
   }
 
   mutating func removeAll() {
     items.removeAll()
+    head = 0
     heldBytes = 0
   }
 }
