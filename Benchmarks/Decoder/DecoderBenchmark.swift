@@ -85,7 +85,7 @@ struct Recording: ~Copyable {
     return RedisFlow(
       id: data.flow,
       evidence: FlowEvidence(
-        role: descriptions[data.flow]?.role ?? .unknown,
+        role: descriptions[data.flow]?.role ?? .unknown, isInterleaved: false,
         isFromBeginning: descriptions[data.flow]?.isPreexisting == false,
         sent: isSent ? data.bytes : none, received: isSent ? none : data.bytes),
       context: context)

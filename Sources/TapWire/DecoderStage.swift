@@ -16,15 +16,19 @@ public enum Verdict: Sendable {
 public struct FlowEvidence {
   /// Which side the process is; unknown where no flow frame came.
   public let role: Role
+  /// Whether bytes of one direction may be in another order than on the wire.
+  public let isInterleaved: Bool
   /// Whether both directions begin with the connection's first byte.
   public let isFromBeginning: Bool
   public let sent: UnsafeRawBufferPointer
   public let received: UnsafeRawBufferPointer
 
   package init(
-    role: Role, isFromBeginning: Bool, sent: UnsafeRawBufferPointer, received: UnsafeRawBufferPointer
+    role: Role, isInterleaved: Bool, isFromBeginning: Bool, sent: UnsafeRawBufferPointer,
+    received: UnsafeRawBufferPointer
   ) {
     self.role = role
+    self.isInterleaved = isInterleaved
     self.isFromBeginning = isFromBeginning
     self.sent = sent
     self.received = received

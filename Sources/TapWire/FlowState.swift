@@ -5,12 +5,14 @@ struct FlowOrigin {
   var role = Role.unknown
   /// Whether the capture saw the connection from its beginning.
   var isWhole = false
+  var isInterleaved = false
   /// Whether a gap came before the first data.
   var hasLoss = false
 
   mutating func update(_ flow: FlowFrame) {
     role = flow.role
     isWhole = !flow.isPreexisting
+    isInterleaved = flow.isInterleaved
   }
 }
 
@@ -153,7 +155,8 @@ final class UndecidedFlow {
 
   func evidence(of origin: FlowOrigin) -> FlowEvidence {
     FlowEvidence(
-      role: origin.role, isFromBeginning: origin.isWhole && !hasLoss, sent: sent.bytes, received: received.bytes)
+      role: origin.role, isInterleaved: origin.isInterleaved, isFromBeginning: origin.isWhole && !hasLoss,
+      sent: sent.bytes, received: received.bytes)
   }
 
   /// The frames that were held are on their way.

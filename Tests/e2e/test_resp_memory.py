@@ -213,10 +213,10 @@ def large_arrays(scale):
         yield flow(number)
         yield data(number, 0, 0, command(b"GET", b"k"))
         yield data(number, 1, 0, b"*1000000000\r\n")
-    ones = b":1\r\n" * 4096
-    for index in range(8 * scale):
+    numbers = b",1.5\r\n" * 4096
+    for index in range(110 * scale):
         for number in range(1, 21):
-            yield data(number, 1, 13 + index * len(ones), ones)
+            yield data(number, 1, 13 + index * len(numbers), numbers)
 
 
 def deep(scale):

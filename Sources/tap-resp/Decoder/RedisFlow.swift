@@ -72,7 +72,7 @@ package final class RedisFlow: FlowDecoder {
     beginning = ExchangeBeginning(flow: id, protocolName: "redis")
     self.context = context
     requestDirection = RedisEvidence.requestDirection(evidence)
-    isInterleaved = evidence.flow?.isInterleaved ?? false
+    isInterleaved = evidence.isInterleaved
     isVouched = evidence.isFromBeginning && !isInterleaved
     wasUnvouched = !isVouched
     state = ConnectionState(isJoined: !isVouched)
@@ -415,6 +415,7 @@ package final class RedisFlow: FlowDecoder {
     if let replication, replication.commands.writer.messageBytes > target {
       replication.commands.makeRoom(leavingBytes: target)
     }
+    shrinkBuffers()
     noteOtherHeldBytes()
     heldBytes = allHeldBytes
   }
@@ -438,14 +439,15 @@ package final class RedisFlow: FlowDecoder {
       commandSearch?.dropKept()
       replySearch?.dropKept()
     }
+    shrinkBuffers()
     noteOtherHeldBytes()
     heldBytes = allHeldBytes
     noteMode()
   }
 
-  /// Gives back what empty buffers keep beyond their share.
+  /// Gives back what buffers keep beyond their share and do not use.
   func shrinkBuffers() {
-    commands.writer.bytes.shrink(toCapacityBytes: context.keptBytes)
-    replies.writer.bytes.shrink(toCapacityBytes: context.keptBytes)
+    commands.writer.bytes.shrink(toCapacityBytes: max(context.keptBytes, commands.writer.bytes.count))
+    replies.writer.bytes.shrink(toCapacityBytes: max(context.keptBytes, replies.writer.bytes.count))
   }
 }
