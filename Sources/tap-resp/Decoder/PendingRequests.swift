@@ -83,9 +83,9 @@ struct PendingRequests: ~Copyable {
 
   deinit { items.deallocate() }
 
-  /// What the queue takes, where that is much.
+  /// What the queue takes beyond that of a flow which sends one command at a time.
   @inline(__always) var heldBytes: Int {
-    capacity <= PendingRequests.usualCapacity ? 0 : capacity &* MemoryLayout<PendingRequest>.stride
+    (capacity &- PendingRequests.smallestCapacity) &* MemoryLayout<PendingRequest>.stride
   }
 
   @inline(__always) var isEmpty: Bool { head == tail }

@@ -447,6 +447,7 @@ package final class RedisFlow: FlowDecoder {
 
   /// Gives back what buffers keep beyond their share and do not use.
   func shrinkBuffers() {
+    pending.shrink()
     commands.writer.bytes.shrink(toCapacityBytes: max(context.keptBytes, commands.writer.bytes.count))
     replies.writer.bytes.shrink(toCapacityBytes: max(context.keptBytes, replies.writer.bytes.count))
   }
