@@ -31,7 +31,7 @@ build_needs=(
   libbpf-dev=/usr/include/bpf/libbpf.h libelf-dev=/usr/include/libelf.h libpcap-dev=/usr/include/pcap/pcap.h
   pkg-config=pkg-config)
 redis_needs=(redis-tools=redis-check-rdb)
-test_needs=(bpftool=bpftool iproute2=ip libcap2-bin=setcap procps=ps 'python3-venv=/usr/lib/python3*/ensurepip' util-linux=unshare mandoc=mandoc)
+test_needs=(bpftool=bpftool busybox-static=/usr/bin/busybox containerd=containerd docker.io=dockerd iproute2=ip libcap2-bin=setcap procps=ps 'python3-venv=/usr/lib/python3*/ensurepip' podman=podman runc=runc util-linux=unshare mandoc=mandoc)
 guest_needs=(qemu-system-x86=qemu-system-x86_64 busybox-static=/usr/bin/busybox cpio=cpio)
 bench_needs=(gcc=gcc valgrind=valgrind tcpdump=tcpdump tshark=tshark)
 

@@ -26,6 +26,9 @@ struct TapFmt: ParsableCommand {
   @Flag(help: "Print a JSON object a line (docs/json.md).")
   var json = false
 
+  @Flag(help: "With --json: show the labels of containers.")
+  var labels = false
+
   @Option(help: "Color the lines: auto (on a terminal, unless NO_COLOR is set), always or never.")
   var color = Coloring.auto
 
@@ -34,10 +37,16 @@ struct TapFmt: ParsableCommand {
 
   static func main() { launch() }
 
+  func validate() throws {
+    if labels, !json { throw ValidationError("--labels is for --json: lines for people show no labels") }
+  }
+
   func run() throws {
     installStageSignals()
     let diagnostics = Diagnostics(program: FormatStage.program)
-    var stage = FormatStage(style: json ? .json : .pretty(isColored: isColored), isVerbose: verbose) { message in
+    var stage = FormatStage(
+      style: json ? .json(showsLabels: labels) : .pretty(isColored: isColored), isVerbose: verbose
+    ) { message in
       diagnostics.report(message)
     }
     var loop = StageLoop(program: FormatStage.program)

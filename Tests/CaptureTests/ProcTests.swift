@@ -31,9 +31,9 @@ import Testing
 
   @Test func users() {
     let text = "Name:\tx\nUid:\t1000\t33\t1000\t1000\nGid:\t5\t6\t7\t8\n"
-    #expect(effectiveUser(parsingStatus: Array(text.utf8)) == 33)
-    #expect(effectiveUser(parsingStatus: Array("Uid:\t1000\n".utf8)) == nil)
-    #expect(effectiveUser(parsingStatus: []) == nil)
+    #expect(ProcessNumbers(parsing: Array(text.utf8)).uid == 33)
+    #expect(ProcessNumbers(parsing: Array("Uid:\t1000\n".utf8)).uid == nil)
+    #expect(ProcessNumbers(parsing: []) == ProcessNumbers(parsing: Array("Name:\tx\n".utf8)))
   }
 
   @Test func arguments() {
@@ -48,13 +48,6 @@ import Testing
     #expect(inode(inLink: .init("socket:[4026]"), prefix: "pipe") == nil)
     #expect(inode(inLink: .init("pipe:[x]"), prefix: "pipe") == nil)
     #expect(inode(inLink: .init("/tmp/pipe:[1]"), prefix: "pipe") == nil)
-  }
-
-  @Test func controlGroups() {
-    #expect(cgroupPath(parsing: .init("0::/user.slice\n")) == .init("/user.slice"))
-    #expect(cgroupPath(parsing: .init("12:cpu:/x\n1:name=systemd:/init\n0::/\n")) == .init("/"))
-    #expect(cgroupPath(parsing: .init("1:name=systemd:/docker/1\n")) == .init("/docker/1"))
-    #expect(cgroupPath(parsing: .init("5:cpu:/x\n")) == nil)
   }
 
   @Test func families() {

@@ -12,7 +12,7 @@ struct Formatted {
   var lines: [String] { run.lines }
   var text: String { run.text }
 
-  init(_ input: [UInt8], style: Style = .json, isVerbose: Bool = false) {
+  init(_ input: [UInt8], style: Style = .json(), isVerbose: Bool = false) {
     let log = Log()
     var stage = FormatStage(style: style, isVerbose: isVerbose) { log.messages.append($0) }
     run = StageRun(&stage, program: FormatStage.program, input: input)

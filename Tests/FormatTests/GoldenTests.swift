@@ -45,7 +45,7 @@ import Testing
   }()
 
   @Test(arguments: [
-    ("exchanges.jsonl", Style.json), ("exchanges.txt", .pretty(isColored: false)),
+    ("exchanges.jsonl", Style.json()), ("exchanges.txt", .pretty(isColored: false)),
     ("exchanges.color.txt", .pretty(isColored: true)),
   ])
   func output(_ name: String, _ style: Style) throws {

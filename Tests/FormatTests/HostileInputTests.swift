@@ -26,7 +26,7 @@ import Testing
   ]
 
   @Test(arguments: malformedFrames) func malformed(_ frame: [UInt8]) {
-    for style in [Style.json, .pretty(isColored: false)] {
+    for style in [Style.json(), .pretty(isColored: false)] {
       let whole = Formatted(Self.good + frame, style: style)
       #expect(whole.run.status == .badInput)
       #expect(whole.run.errors.hasPrefix("tap-fmt: malformed TapWire at byte "))
@@ -58,7 +58,7 @@ import Testing
         frame[Int.random(in: frame.indices, using: &generator)] = UInt8.random(in: 0...255, using: &generator)
       }
       let input = Stream().bytes + Item.bytes(frame).encoding
-      for style in [Style.json, .pretty(isColored: true)] {
+      for style in [Style.json(), .pretty(isColored: true)] {
         let formatted = Formatted(input, style: style)
         #expect([.success, .badInput].contains(formatted.run.status), "seed \(seed), \(frame)")
         #expect(

@@ -106,7 +106,7 @@ import Testing
     #expect(lines[0].contains("\"direction\":null") && lines[0].contains("\"process\":null"))
     #expect(lines[1].contains("\"process\":{\"pid\":1}"))
     #expect(lines[2].contains("\"direction\":\"egress\""))
-    #expect(lines[2].contains("\"process\":{\"pid\":1,\"container\":{\"name\":\"web\"}}"))
+    #expect(lines[2].contains("\"process\":{\"pid\":1,\"container\":\"web\"}"))
   }
 
   @Test func idsOfAnotherScopeAreOthers() {

@@ -72,6 +72,7 @@ struct upid {
   int nr;
 };
 struct pid {
+  unsigned int level;
   struct upid numbers[1];
 };
 struct sk_buff {
@@ -147,8 +148,12 @@ struct msghdr {
 typedef struct {
   __u32 val;
 } kuid_t;
+typedef struct {
+  __u32 val;
+} kgid_t;
 struct cred {
   kuid_t euid;
+  kgid_t egid;
 };
 
 struct qstr {
@@ -202,6 +207,19 @@ struct signal_struct {
 struct thread_info {
   __u32 status;
 };
+struct kernfs_node {
+  const char *name;
+  struct kernfs_node *parent;
+};
+struct kernfs_node___6_15 {
+  struct kernfs_node *__parent;
+};
+struct cgroup {
+  struct kernfs_node *kn;
+};
+struct css_set {
+  struct cgroup *dfl_cgrp;
+};
 struct task_struct {
   struct thread_info thread_info;
   unsigned int flags;
@@ -216,6 +234,8 @@ struct task_struct {
   struct fs_struct *fs;
   struct files_struct *files;
   struct signal_struct *signal;
+  struct css_set *cgroups;
+  struct pid *thread_pid;
 };
 struct linux_binprm;
 

@@ -1,6 +1,7 @@
 // Attribution is kept by fork, exec and exit, not by looking into /proc afterwards: a redis-cli lives for 3 ms.
 #pragma once
 
+#include "cgroup_path.h"
 #include "exe_path.h"
 #include "process.h"
 #include <bpf/bpf_tracing.h>
@@ -28,6 +29,17 @@ int BPF_PROG(process_forked, struct task_struct *parent, struct task_struct *chi
   return 0;
 }
 
+// A process has a number in each namespace from the first one (level 0) to its own.
+static __always_inline __u32 namespace_pid(struct task_struct *task) {
+  struct pid *pid = BPF_CORE_READ(task, group_leader, thread_pid);
+  __u32 level = BPF_CORE_READ(pid, level);
+  void *number = (void *)pid + bpf_core_field_offset(struct pid, numbers) + level * bpf_core_type_size(struct upid) +
+                 bpf_core_field_offset(struct upid, nr);
+  __u32 own = 0;
+  bpf_probe_read_kernel(&own, sizeof(own), number);
+  return own;
+}
+
 SEC("tp_btf/sched_process_exec")
 int BPF_PROG(process_executed, struct task_struct *task, pid_t old_pid, struct linux_binprm *program) {
   struct tap_exec_record *record = bpf_ringbuf_reserve(&ring, sizeof(*record), 0);
@@ -37,6 +49,8 @@ int BPF_PROG(process_executed, struct task_struct *task, pid_t old_pid, struct l
   }
   record->kind = TAP_RECORD_EXEC;
   record->uid = task->cred->euid.val;
+  record->gid = task->cred->egid.val;
+  record->namespace_pid = namespace_pid(task);
   record->process = process_key(task);
   record->parent = process_key(task->real_parent);
   bpf_core_read(record->comm, TAP_COMM_BYTES, &task->comm);
@@ -49,6 +63,7 @@ int BPF_PROG(process_executed, struct task_struct *task, pid_t old_pid, struct l
     stored = 0;
   record->command_line_length = stored;
   record_path(record, task, task->mm->exe_file);
+  record_cgroup(record, task);
   bpf_ringbuf_submit(record, BPF_RB_NO_WAKEUP);
   return 0;
 }

@@ -125,6 +125,7 @@ struct CaptureSession: ~Copyable {
       wallClockOffset: Int64(clockNanoseconds(CLOCK_REALTIME)) - Int64(clockNanoseconds(CLOCK_MONOTONIC)),
       host: hostName, source: "live"
     ).append(to: &recorder.output.buffer)
+    recorder.findContainers()
     if !isInFirstPidNamespace {
       let text = "this is not the machine's own pid namespace: processes have other numbers here than in the kernel"
       recorder.notice(.warning, text)
@@ -154,6 +155,7 @@ struct CaptureSession: ~Copyable {
       let now = clockNanoseconds(CLOCK_MONOTONIC)
       if now >= deadline { return .requested }
       lookForEndsOfUnixFlows(at: now)
+      recorder.updateContainers(at: now)
       if let due = secondLook, now >= due {
         secondLook = nil
         recorder.leaveOut(recorder.pipeline.findStages())

@@ -8,6 +8,7 @@
 // Room for a command line and for the components of an executable's path; what is longer is cut and marked.
 #define TAP_COMMAND_LINE_BYTES 4096
 #define TAP_PATH_BYTES 4096
+#define TAP_CGROUP_BYTES 1024
 #define TAP_COMM_BYTES 16
 // sun_path of unix(7)
 #define TAP_UNIX_NAME_BYTES 108
@@ -141,6 +142,8 @@ struct tap_exit_record {
 struct tap_exec_record {
   __u32 kind;
   __u32 uid;
+  __u32 gid;
+  __u32 namespace_pid;  // what it is called in its own pid namespace
   struct tap_process_key process;
   struct tap_process_key parent;
   __u8 comm[TAP_COMM_BYTES];
@@ -148,8 +151,11 @@ struct tap_exec_record {
   __u32 command_line_total;   // bytes there are; 0 recorded of some: they could not be read
   __u32 path_length;          // bytes of `path` in use
   __u32 path_is_cut;
+  __u32 cgroup_length;        // bytes of `cgroup` in use
+  __u32 cgroup_is_cut;
   __u8 command_line[TAP_COMMAND_LINE_BYTES];  // arguments, each ended by a NUL
   __u8 path[TAP_PATH_BYTES];                  // components from the file up to the root, each ended by a NUL
+  __u8 cgroup[TAP_CGROUP_BYTES];              // the same of the control group in the unified hierarchy
 };
 
 // A port on which somebody listens, in a network namespace.

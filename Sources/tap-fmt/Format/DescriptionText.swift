@@ -1,80 +1,108 @@
-// Renders a process or a connection once, for all the lines that will show it.
+// Renders a process or a connection as JSON once, for all the lines that will show it.
 import TapWire
 
 /// How a process description becomes text.
 enum ProcessText {
   /// Descriptions beyond this many bytes of CBOR lose their largest members: they stand in every line of the process.
   static let maximumDescriptionBytes = 64 << 10
-  /// What a member of such a description may take to be kept.
+
+  /// An object: the wire's map, with the members of its container beside the process's own.
+  static func json(_ description: UnsafeRawBufferPointer, showsLabels: Bool) throws(WireError) -> ByteBuffer {
+    var members = FlatMembers(isShortened: description.count > maximumDescriptionBytes, showsLabels: showsLabels)
+    try members.add(description)
+    let flat = members.map()
+    var text = ByteBuffer(capacityBytes: flat.count * 2 + 64)
+    var shapes = MapShapes()
+    var reader = CBORReader(flat.bytes, streamOffset: 0)
+    try text.appendJSON(&reader, &shapes)
+    text.shrink(toCapacityBytes: text.count)
+    return text
+  }
+}
+
+/// The members of a process and of its container as one map, still in CBOR.
+private struct FlatMembers: ~Copyable {
+  /// What a member may take to be kept where the description is too long.
   private static let maximumMemberBytes = 2 << 10
 
-  /// `,"process":{…}`: the wire's map as it is.
-  static func json(_ description: UnsafeRawBufferPointer) throws(WireError) -> ByteBuffer {
-    var text = ByteBuffer(capacityBytes: min(description.count, maximumDescriptionBytes) * 2 + 64)
-    text.append(",\"process\":")
-    var shapes = MapShapes()
-    if description.count <= maximumDescriptionBytes {
-      var reader = CBORReader(description, streamOffset: 0)
-      try text.appendJSON(&reader, &shapes)
-    } else {
-      let short = try shortened(description)
-      var reader = CBORReader(short.bytes, streamOffset: 0)
-      try text.appendJSON(&reader, &shapes)
-    }
-    text.shrink(toCapacityBytes: text.count)
-    return text
+  private let isShortened: Bool
+  private let showsLabels: Bool
+  private var members = ByteBuffer(capacityBytes: 512)
+  private var count = 0
+  private var omitted = 0
+
+  init(isShortened: Bool, showsLabels: Bool) {
+    self.isShortened = isShortened
+    self.showsLabels = showsLabels
   }
 
-  /// The description without its large members, and `members_omitted` with their number.
-  private static func shortened(_ description: UnsafeRawBufferPointer) throws(WireError) -> ByteBuffer {
-    var reader = CBORReader(description, streamOffset: 0)
-    var members = ByteBuffer(capacityBytes: maximumDescriptionBytes)
-    let pairs = try reader.readMapHead()
-    var kept = 0
-    for _ in 0..<pairs {
+  mutating func add(_ process: UnsafeRawBufferPointer) throws(WireError) {
+    var reader = CBORReader(process, streamOffset: 0)
+    for _ in 0..<(try reader.readMapHead()) {
       let key = try reader.readItem()
+      let isMap = try reader.peekHead().major == .map
       let value = try reader.readItem()
-      let bytes = key.count + value.count
-      if bytes <= maximumMemberBytes, members.count + bytes <= maximumDescriptionBytes {
-        members.append(key)
-        members.append(value)
-        kept += 1
+      if isMap, stringKey(key)?.elementsEqual("container".utf8) ?? false {
+        try addContainer(value)
+      } else {
+        add(key, value)
       }
     }
-    var short = ByteBuffer(capacityBytes: members.count + 64)
-    short.appendMapHead(kept + 1)
-    short.append(members.bytes)
-    short.appendText("members_omitted" as StaticString)
-    short.appendUnsigned(UInt64(pairs - kept))
-    return short
   }
 
-  /// The name for people: `comm`, else the last part of `exe`, else the pid; empty where there is none of them.
-  static func name(_ description: UnsafeRawBufferPointer) throws(WireError) -> ByteBuffer {
-    var reader = CBORReader(description, streamOffset: 0)
-    var comm: UnsafeRawBufferPointer?
-    var exe: UnsafeRawBufferPointer?
-    var pid: CBORReader?
+  private mutating func addContainer(_ container: UnsafeRawBufferPointer) throws(WireError) {
+    var reader = CBORReader(container, streamOffset: 0)
     for _ in 0..<(try reader.readMapHead()) {
-      let key = stringKey(try reader.readItem())
-      let value = CBORReader(try reader.readItem(), streamOffset: 0)
-      var content = value
-      if key?.elementsEqual("comm".utf8) ?? false { comm = try? content.readString() }
-      if key?.elementsEqual("exe".utf8) ?? false { exe = try? content.readString() }
-      if key?.elementsEqual("pid".utf8) ?? false { pid = value }
+      let key = try reader.readItem()
+      let value = try reader.readItem()
+      guard let name = stringKey(key) else {
+        add(key, value)
+        continue
+      }
+      let isLabels = name.elementsEqual("labels".utf8) || name.elementsEqual("labels_omitted".utf8)
+      if isLabels, !showsLabels { continue }
+      // What would be taken for the process's own has another name beside it.
+      if name.elementsEqual("name".utf8) {
+        add("container", value)
+      } else if name.elementsEqual("id".utf8) {
+        add("container_id", value)
+      } else if name.elementsEqual("runtime".utf8) {
+        add("container_runtime", value)
+      } else {
+        add(key, value)
+      }
     }
-    var text = ByteBuffer(capacityBytes: 64)
-    var budget = LineBudget(characters: PrettyLine.maximumNameCharacters)
-    if let comm, !comm.isEmpty {
-      text.appendVisible(comm, &budget)
-    } else if let exe, !exe.isEmpty {
-      let slash = exe.lastIndex(of: UInt8(ascii: "/"))
-      text.appendVisible(UnsafeRawBufferPointer(rebasing: exe[(slash.map { $0 + 1 } ?? 0)...]), &budget)
-    } else if var pid {
-      try text.appendPretty(&pid, &budget)
+  }
+
+  private mutating func add(_ name: StaticString, _ value: UnsafeRawBufferPointer) {
+    var key = ByteBuffer(capacityBytes: 32)
+    key.appendText(name)
+    add(key.bytes, value)
+  }
+
+  private mutating func add(_ key: UnsafeRawBufferPointer, _ value: UnsafeRawBufferPointer) {
+    let bytes = key.count + value.count
+    if isShortened,
+      bytes > Self.maximumMemberBytes || members.count + bytes > ProcessText.maximumDescriptionBytes
+    {
+      omitted += 1
+      return
     }
-    text.shrink(toCapacityBytes: text.count)
-    return text
+    members.append(key)
+    members.append(value)
+    count += 1
+  }
+
+  /// All of them, and `members_omitted` with the number of those that were too long.
+  consuming func map() -> ByteBuffer {
+    var map = ByteBuffer(capacityBytes: members.count + 64)
+    map.appendMapHead(count + (omitted > 0 ? 1 : 0))
+    map.append(members.bytes)
+    if omitted > 0 {
+      map.appendText("members_omitted" as StaticString)
+      map.appendUnsigned(UInt64(omitted))
+    }
+    return map
   }
 }
 

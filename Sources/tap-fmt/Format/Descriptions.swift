@@ -3,7 +3,7 @@ import TapWire
 
 /// A process as the lines show it.
 final class DescribedProcess {
-  /// JSON: `,"process":{…}`. Pretty: the name. Empty where no description has come.
+  /// JSON: an object. Pretty: the name. Empty where no description has come.
   let text: ByteBuffer
   var openFlows: Int
   /// When it was last needed, in uses.

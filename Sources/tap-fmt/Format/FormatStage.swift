@@ -5,8 +5,8 @@ import TapWire
 package enum Style: Sendable {
   /// A line for people, with escape sequences for color if asked for.
   case pretty(isColored: Bool)
-  /// A JSON object a line.
-  case json
+  /// A JSON object a line, with the labels of containers if asked for.
+  case json(showsLabels: Bool = false)
 }
 
 /// Prints exchanges to the output, and what the stream says about itself to `report`.
@@ -15,6 +15,7 @@ package struct FormatStage: Stage, ~Copyable {
   package static let program = "tap-fmt"
 
   private let isJSON: Bool
+  private let showsLabels: Bool
   private let prettyLine: PrettyLine
   private var jsonLine = JSONLine()
   private var clock = WallClock()
@@ -24,11 +25,13 @@ package struct FormatStage: Stage, ~Copyable {
   /// `report` takes one message for a person at a time; with `isVerbose` also those that are only for information.
   package init(style: Style, isVerbose: Bool, report: @escaping (String) -> Void) {
     switch style {
-    case .json:
+    case .json(let labels):
       isJSON = true
+      showsLabels = labels
       prettyLine = PrettyLine(palette: .none)
     case .pretty(let isColored):
       isJSON = false
+      showsLabels = false
       prettyLine = PrettyLine(palette: isColored ? .terminal : .none)
     }
     losses = Losses(program: FormatStage.program, isVerbose: isVerbose, report: report)
@@ -74,7 +77,10 @@ package struct FormatStage: Stage, ~Copyable {
   }
 
   private mutating func describe(_ process: ProcessFrame) throws(WireError) {
-    let text = isJSON ? try ProcessText.json(process.description) : try ProcessText.name(process.description)
+    let text =
+      isJSON
+      ? try ProcessText.json(process.description, showsLabels: showsLabels)
+      : try ProcessName(process.description).text()
     descriptions.describeProcess(process.id, text: text)
   }
 

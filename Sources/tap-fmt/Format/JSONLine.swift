@@ -42,11 +42,8 @@ struct JSONLine: ~Copyable {
     }
     appendTimes(exchange, to: &output)
     if let flow { output.append(flow.text.bytes) } else { output.append(",\"client\":null,\"server\":null") }
-    if let process, !process.text.isEmpty {
-      output.append(process.text.bytes)
-    } else {
-      output.append(",\"process\":null")
-    }
+    output.append(",\"process\":")
+    if let process, !process.text.isEmpty { output.append(process.text.bytes) } else { output.append("null") }
     try appendFlags(exchange.flags, to: &output)
     output.append("}\n")
   }

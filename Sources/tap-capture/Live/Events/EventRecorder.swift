@@ -32,6 +32,7 @@ struct EventRecorder: ~Copyable {
   /// Those of which the kernel program itself has told the end: the dismissed ones. Whoever looks for ends takes them.
   var endedUnixFlows: [UInt64] = []
   private var users = UserNames()
+  private var containers = ContainerCatalog()
   private var lastProcessID: UInt64 = 0
   private var endedAtLast: Set<UInt64>?
   /// Named by the user: traced even if downstream of our output.
@@ -147,7 +148,9 @@ struct EventRecorder: ~Copyable {
   private mutating func describe(_ process: KnownProcess) -> UInt64 {
     if let id = process.frameID { return id }
     lastProcessID += 1
-    var described = process
+    var described = processes.completed(process)
+    seeContainer(of: described)
+    if let container = described.container { tellAgain(containers.waitForFirst(container)) }
     described.frameID = lastProcessID
     processes.update(described)
     send(described, id: lastProcessID)
@@ -155,24 +158,62 @@ struct EventRecorder: ~Copyable {
   }
 
   private mutating func send(_ process: KnownProcess, id: UInt64) {
-    let surroundings = ProcessSurroundings(
-      parentComm: processes.comm(of: process.parent),
-      user: process.uid.flatMap { users.name(of: $0) },
-      cgroup: readFile("/proc/\(process.pid)/cgroup").flatMap(cgroupPath(parsing:)))
+    let ancestors = processes.ancestors(of: process, limit: ProcessSurroundings.maximumAncestors)
+    var surroundings = ProcessSurroundings(ancestors: ancestors.map(\.comm))
+    surroundings.unit = systemdUnit(cgroupPath: process.cgroup)
+    if let container = process.container {
+      surroundings.container = containers[container]?.description
+      // The host's name for the same number is somebody else's.
+      surroundings.user = process.uid.flatMap { containers[container]?.users?.name(of: $0) }
+    } else {
+      surroundings.user = process.uid.flatMap { users.name(of: $0) }
+    }
     output.buffer.appendProcess(process, id: id, surroundings)
     output.endRecord()
   }
 
   private mutating func execute(_ exec: tap_exec_record, _ record: UnsafeRawBufferPointer) {
     guard let commandLineStart = MemoryLayout<tap_exec_record>.offset(of: \.command_line),
-      let pathStart = MemoryLayout<tap_exec_record>.offset(of: \.path)
+      let pathStart = MemoryLayout<tap_exec_record>.offset(of: \.path),
+      let cgroupStart = MemoryLayout<tap_exec_record>.offset(of: \.cgroup)
     else { return }
     let commandLineBytes = min(Int(exec.command_line_length), Int(TAP_COMMAND_LINE_BYTES))
     let pathBytes = min(Int(exec.path_length), Int(TAP_PATH_BYTES))
+    let cgroupBytes = min(Int(exec.cgroup_length), Int(TAP_CGROUP_BYTES))
     processes.execute(
       exec,
       commandLine: UnsafeRawBufferPointer(rebasing: record[commandLineStart..<(commandLineStart + commandLineBytes)]),
-      path: UnsafeRawBufferPointer(rebasing: record[pathStart..<(pathStart + pathBytes)]))
+      path: UnsafeRawBufferPointer(rebasing: record[pathStart..<(pathStart + pathBytes)]),
+      cgroup: UnsafeRawBufferPointer(rebasing: record[cgroupStart..<(cgroupStart + cgroupBytes)]))
+    // The first process of a container: what it is called is known by the time it connects to anything.
+    seeContainer(of: processes.process(exec.process))
+  }
+
+  // MARK: Containers
+
+  private mutating func seeContainer(of process: KnownProcess) {
+    guard let container = process.container, let keeper = processes.keeper(of: process) else { return }
+    containers.see(container, member: process.pid, keeper: keeper)
+  }
+
+  /// Finds out about the containers that are there when the capture starts; waits for a bounded time.
+  mutating func findContainers() {
+    for process in processes.containerMembers() { seeContainer(of: process) }
+    _ = containers.waitForAll()
+  }
+
+  /// Tells what has become known of containers since the last call.
+  mutating func updateContainers(at now: UInt64) {
+    tellAgain(containers.takeAnswers())
+    containers.refresh(at: now)
+  }
+
+  /// Sends the descriptions of processes again, with what is known of their containers by now.
+  private mutating func tellAgain(_ changed: Set<ContainerIdentity>) {
+    guard !changed.isEmpty else { return }
+    for process in processes.described(in: changed) {
+      if let id = process.frameID { send(process, id: id) }
+    }
   }
 
   // MARK: Flows

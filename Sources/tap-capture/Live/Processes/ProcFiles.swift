@@ -6,6 +6,11 @@ func readFile(_ path: String, limitBytes: Int = 1 << 20) -> [UInt8]? {
   let descriptor = open(path, O_RDONLY | O_CLOEXEC)
   guard descriptor >= 0 else { return nil }
   defer { close(descriptor) }
+  return readContent(of: descriptor, limitBytes: limitBytes)
+}
+
+/// What is left to read of an open file, at most `limitBytes` of it; nil if it cannot be read.
+func readContent(of descriptor: Int32, limitBytes: Int) -> [UInt8]? {
   var content: [UInt8] = []
   var chunk = [UInt8](repeating: 0, count: 16384)
   while content.count < limitBytes {

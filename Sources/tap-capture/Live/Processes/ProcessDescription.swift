@@ -18,9 +18,14 @@ struct UserNames {
 
 /// What a process frame says beside the process's own fields.
 struct ProcessSurroundings {
-  var parentComm: [UInt8]?
+  /// Parents that are named.
+  static let maximumAncestors = 8
+
+  /// The names of its parents, the nearest first.
+  var ancestors: [[UInt8]] = []
   var user: String?
-  var cgroup: [UInt8]?
+  var unit: [UInt8]?
+  var container: ContainerDescription?
 }
 
 extension ByteBuffer {
@@ -28,16 +33,27 @@ extension ByteBuffer {
     appendFrame(.process, fields: 2) { output in
       output.appendUnsigned(id)
       let optional = [
-        process.parent != 0, !process.comm.isEmpty, !process.exe.isEmpty, process.isExeCut,
-        !process.commandLine.isEmpty, process.isCommandLineCut, process.uid != nil, surroundings.user != nil,
-        surroundings.cgroup != nil,
+        process.namespacePID != nil, process.parent != 0, !surroundings.ancestors.isEmpty, !process.comm.isEmpty,
+        !process.exe.isEmpty, process.isExeCut,
+        !process.commandLine.isEmpty, process.isCommandLineCut, process.uid != nil, process.gid != nil,
+        surroundings.user != nil,
+        !process.cgroup.isEmpty, surroundings.unit != nil, process.container != nil,
       ]
       output.appendMapHead(2 + optional.count { $0 })
       output.appendText("pid" as StaticString)
       output.appendUnsigned(UInt64(process.pid))
+      if let pid = process.namespacePID {
+        output.appendText("namespace_pid" as StaticString)
+        output.appendUnsigned(UInt64(pid))
+      }
       output.appendText("start_time" as StaticString)
       output.appendUnsigned(process.startNanoseconds)
-      if process.parent != 0 { output.appendParent(process.parent, surroundings.parentComm) }
+      if process.parent != 0 { output.appendParent(process.parent, surroundings.ancestors.first) }
+      if !surroundings.ancestors.isEmpty {
+        output.appendText("ancestors" as StaticString)
+        output.appendArrayHead(surroundings.ancestors.count)
+        for comm in surroundings.ancestors { output.appendString(comm) }
+      }
       if !process.comm.isEmpty { output.appendField("comm", process.comm) }
       if !process.exe.isEmpty { output.appendField("exe", process.exe) }
       if process.isExeCut { output.appendFlag("exe_cut") }
@@ -47,8 +63,14 @@ extension ByteBuffer {
         output.appendText("uid" as StaticString)
         output.appendUnsigned(UInt64(uid))
       }
+      if let gid = process.gid {
+        output.appendText("gid" as StaticString)
+        output.appendUnsigned(UInt64(gid))
+      }
       if let user = surroundings.user { output.appendField("user", Array(user.utf8)) }
-      if let cgroup = surroundings.cgroup { output.appendField("cgroup", cgroup) }
+      if !process.cgroup.isEmpty { output.appendField("cgroup", process.cgroup) }
+      if let unit = surroundings.unit { output.appendField("unit", unit) }
+      if let container = process.container { output.appendContainer(container, surroundings.container) }
     }
   }
 
@@ -67,6 +89,31 @@ extension ByteBuffer {
     for argument in arguments { appendString(argument) }
   }
 
+  private mutating func appendContainer(_ identity: ContainerIdentity, _ description: ContainerDescription?) {
+    let description = description ?? ContainerDescription(identity)
+    let members: [(StaticString, String?)] = [
+      ("id", identity.id), ("name", description.name), ("image", description.image),
+      ("image_digest", description.imageDigest), ("runtime", description.runtime?.rawValue), ("pod", description.pod),
+      ("pod_uid", description.podUID), ("namespace", description.namespace),
+    ]
+    appendText("container" as StaticString)
+    appendMapHead(
+      members.count { $0.1 != nil } + (description.labels.isEmpty ? 0 : 1) + (description.omittedLabels > 0 ? 1 : 0))
+    for case (let name, let value?) in members { appendField(name, Array(value.utf8)) }
+    if !description.labels.isEmpty {
+      appendText("labels" as StaticString)
+      appendMapHead(description.labels.count)
+      for label in description.labels {
+        appendText(label.name)
+        appendText(label.value)
+      }
+    }
+    if description.omittedLabels > 0 {
+      appendText("labels_omitted" as StaticString)
+      appendUnsigned(UInt64(description.omittedLabels))
+    }
+  }
+
   private mutating func appendField(_ name: StaticString, _ value: [UInt8]) {
     appendText(name)
     appendString(value)
@@ -76,15 +123,4 @@ extension ByteBuffer {
     appendText(name)
     appendBool(true)
   }
-}
-
-/// The path in the unified hierarchy (`0::/…`), or else in that of systemd; nil if /proc does not tell.
-func cgroupPath(parsing content: [UInt8]) -> [UInt8]? {
-  let lines = content.split(separator: UInt8(ascii: "\n")).map(Array.init)
-  for prefix in ["0::", "1:name=systemd:"] {
-    if let line = lines.first(where: { $0.starts(with: Array(prefix.utf8)) }) {
-      return Array(line.dropFirst(prefix.utf8.count))
-    }
-  }
-  return nil
 }

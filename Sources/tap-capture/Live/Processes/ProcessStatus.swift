@@ -27,13 +27,27 @@ struct ProcessStatus: Equatable {
   }
 }
 
-/// The effective user of a process: the second number of the line `Uid:` in /proc/PID/status.
-func effectiveUser(parsingStatus content: [UInt8]) -> UInt32? {
-  for line in content.split(separator: UInt8(ascii: "\n")) where line.starts(with: Array("Uid:".utf8)) {
-    let numbers = line.dropFirst(4).split { $0 == UInt8(ascii: "\t") || $0 == UInt8(ascii: " ") }
-    return numbers.count > 1 ? UInt32(String(decoding: numbers[1], as: UTF8.self)) : nil
+/// Numbers of /proc/PID/status (proc_pid_status(5)).
+struct ProcessNumbers: Equatable {
+  /// Effective user and group.
+  var uid: UInt32?
+  var gid: UInt32?
+  /// What the process is called in its own pid namespace.
+  var namespacePID: UInt32?
+
+  init(parsing content: [UInt8]) {
+    for line in content.split(separator: UInt8(ascii: "\n")) {
+      let words = line.split { $0 == UInt8(ascii: "\t") || $0 == UInt8(ascii: " ") }
+      func number(_ word: ArraySlice<UInt8>?) -> UInt32? {
+        word.flatMap { UInt32(String(decoding: $0, as: UTF8.self)) }
+      }
+      guard words.count > 1, let name = words.first else { continue }
+      if name.elementsEqual("Uid:".utf8), words.count > 2 { uid = number(words[2]) }
+      if name.elementsEqual("Gid:".utf8), words.count > 2 { gid = number(words[2]) }
+      // One for each namespace, its own last.
+      if name.elementsEqual("NSpid:".utf8) { namespacePID = number(words.last) }
+    }
   }
-  return nil
 }
 
 /// The arguments in a command line as the kernel keeps it: each ended by a NUL.

@@ -15,6 +15,12 @@ struct KnownProcess {
   var commandLine: [UInt8] = []
   var isCommandLineCut = false
   var uid: UInt32?
+  var gid: UInt32?
+  /// nil where nobody has told yet: after fork, until the process is looked at.
+  var namespacePID: UInt32?
+  /// Empty where it is not known.
+  var cgroup: [UInt8] = []
+  var container: ContainerIdentity?
   /// Whether only its number is known yet: nobody saw it begin, and /proc has not been asked.
   var isBare = true
   /// The id of its frame, once it has one.
@@ -37,6 +43,10 @@ struct ProcessTable {
       guard let process = read(pid) else { continue }
       processes[pid] = process
     }
+    for process in processes.values where process.container == nil {
+      guard let container = containerNamedByShim(process) else { continue }
+      processes[process.pid]?.container = container
+    }
   }
 
   private func read(_ pid: Int32) -> KnownProcess? {
@@ -48,7 +58,12 @@ struct ProcessTable {
     process.exe = readLink("/proc/\(pid)/exe") ?? []
     process.commandLine = readFile("/proc/\(pid)/cmdline", limitBytes: Int(TAP_COMMAND_LINE_BYTES)) ?? []
     process.isCommandLineCut = process.commandLine.count == Int(TAP_COMMAND_LINE_BYTES)
-    process.uid = readFile("/proc/\(pid)/status").flatMap(effectiveUser(parsingStatus:))
+    let numbers = ProcessNumbers(parsing: readFile("/proc/\(pid)/status") ?? [])
+    process.uid = numbers.uid
+    process.gid = numbers.gid
+    process.namespacePID = numbers.namespacePID
+    process.cgroup = readFile("/proc/\(pid)/cgroup").flatMap(cgroupPath(parsing:)) ?? []
+    process.container = ContainerIdentity(cgroupPath: process.cgroup)
     process.isBare = false
     return process
   }
@@ -67,13 +82,15 @@ struct ProcessTable {
     child.startTicks = ticks(key.start_boottime_ns)
     child.startNanoseconds = key.start_boottime_ns
     child.parent = Int32(bitPattern: record.parent.tgid)
+    child.namespacePID = nil
     child.frameID = nil
     child.isPlaceInPipelineKnown = false
     processes[child.pid] = child
   }
 
   mutating func execute(
-    _ record: tap_exec_record, commandLine: UnsafeRawBufferPointer, path: UnsafeRawBufferPointer
+    _ record: tap_exec_record, commandLine: UnsafeRawBufferPointer, path: UnsafeRawBufferPointer,
+    cgroup: UnsafeRawBufferPointer
   ) {
     epoch &+= 1
     let pid = Int32(bitPattern: record.process.tgid)
@@ -81,6 +98,8 @@ struct ProcessTable {
     process.isPlaceInPipelineKnown = processes[pid]?.isPlaceInPipelineKnown ?? false
     process.parent = Int32(bitPattern: record.parent.tgid)
     process.uid = record.uid
+    process.gid = record.gid
+    process.namespacePID = record.namespace_pid
     process.comm = withUnsafeBytes(of: record.comm) { Array($0.prefix { $0 != 0 }) }
     process.exe = ProcessTable.joinPath(path)
     process.isExeCut = record.path_is_cut != 0
@@ -91,7 +110,19 @@ struct ProcessTable {
       process.commandLine = content
       process.isCommandLineCut = false
     }
+    setCgroup(of: &process, cgroup)
     processes[pid] = process
+  }
+
+  /// Where the unified hierarchy is not used (version 1), /proc tells; after that what the process was before.
+  private func setCgroup(of process: inout KnownProcess, _ components: UnsafeRawBufferPointer) {
+    if components.isEmpty {
+      let found = readFile("/proc/\(process.pid)/cgroup").flatMap(cgroupPath(parsing:))
+      process.cgroup = found ?? processes[process.pid]?.cgroup ?? []
+    } else {
+      process.cgroup = ProcessTable.joinPath(components)
+    }
+    process.container = ContainerIdentity(cgroupPath: process.cgroup) ?? containerNamedByShim(process)
   }
 
   mutating func exit(_ record: tap_exit_record) {
@@ -131,4 +162,61 @@ struct ProcessTable {
   mutating func update(_ process: KnownProcess) { processes[process.pid] = process }
 
   func comm(of pid: Int32) -> [UInt8]? { processes[pid]?.comm }
+
+  /// The parents of a process as far as they are known, the nearest first.
+  func ancestors(of process: KnownProcess, limit: Int) -> [KnownProcess] {
+    var found: [KnownProcess] = []
+    var pid = process.parent
+    while found.count < limit, let parent = processes[pid] {
+      found.append(parent)
+      pid = parent.parent
+    }
+    return found
+  }
+
+  // MARK: Containers
+
+  /// Ancestors among which the keeper of a container is looked for.
+  private static let maximumDepth = 64
+
+  /// The process that keeps a container, containerd's shim or conmon: the nearest one that is not in it itself.
+  func keeper(of process: KnownProcess) -> Int32? {
+    guard let container = process.container else { return nil }
+    return ancestors(of: process, limit: Self.maximumDepth).first {
+      $0.container != container
+        && ($0.comm.elementsEqual("containerd-shim".utf8) || $0.comm.elementsEqual("conmon".utf8))
+    }?.pid
+  }
+
+  /// containerd's own tools let people choose an id, and the path of a cgroup does not tell that it is one. Then a process
+  /// below a shim, and in another cgroup than it, is in the container that the shim was started for.
+  private func containerNamedByShim(_ process: KnownProcess) -> ContainerIdentity? {
+    let shim = ancestors(of: process, limit: Self.maximumDepth).first { $0.comm.elementsEqual("containerd-shim".utf8) }
+    guard let shim, !process.cgroup.isEmpty, process.cgroup != shim.cgroup else { return nil }
+    let arguments = splitArguments(shim.commandLine)
+    guard let option = arguments.firstIndex(where: { $0.elementsEqual("-id".utf8) }), option + 1 < arguments.count
+    else { return nil }
+    return ContainerIdentity(id: String(decoding: arguments[option + 1], as: UTF8.self), runtime: .containerd)
+  }
+
+  /// The described processes in one of these containers.
+  func described(in containers: Set<ContainerIdentity>) -> [KnownProcess] {
+    processes.values.filter { process in
+      process.frameID != nil && (process.container.map(containers.contains) ?? false)
+    }
+  }
+
+  /// A process in each container.
+  func containerMembers() -> [KnownProcess] { processes.values.filter { $0.container != nil } }
+
+  /// What only /proc tells of a process that has forked and not executed anything.
+  func completed(_ process: KnownProcess) -> KnownProcess {
+    guard process.namespacePID == nil, let found = read(process.pid), found.startTicks == process.startTicks
+    else { return process }
+    var completed = process
+    completed.namespacePID = found.namespacePID
+    completed.cgroup = found.cgroup
+    completed.container = found.container ?? containerNamedByShim(found)
+    return completed
+  }
 }

@@ -12,7 +12,9 @@ extension SilentMachine {
       var process = Process(pid: pid, comm: status.comm)
       if !filters.processes.isEmpty { process.isInTree = trees.contains(pid) }
       if !filters.cgroups.isEmpty { process.isInGroup = inGroups.contains(pid) }
-      if !filters.users.isEmpty { process.uid = readFile("/proc/\(pid)/status").flatMap(effectiveUser(parsingStatus:)) }
+      if !filters.users.isEmpty {
+        process.uid = readFile("/proc/\(pid)/status").flatMap { ProcessNumbers(parsing: $0).uid }
+      }
       if !filters.programs.isEmpty {
         process.exe = readLink("/proc/\(pid)/exe") ?? []
         let file = try? ProgramFile(path: "/proc/\(pid)/exe")

@@ -1,0 +1,95 @@
+// How processes are named for people, and how their containers stand in JSON.
+import Format
+import Support
+import TapWire
+import Testing
+
+@Suite struct ProcessTests {
+  private static func stream(_ description: Item) -> [UInt8] {
+    var stream = Stream()
+    stream.process(1, description)
+    stream.flow(1, process: 1)
+    stream.exchange(request: ["a": 1], response: nil)
+    return stream.ended
+  }
+
+  private func name(_ description: Item) -> String {
+    let line = Formatted(Self.stream(description), style: .pretty(isColored: false)).text
+    return String(line.dropFirst(2).prefix { $0 != "→" }.dropLast())
+  }
+
+  private static let id = String(repeating: "0123456789abcdef", count: 4)
+
+  static let names: [(Item, String)] = [
+    (["comm": "redis-cli"], "redis-cli"),
+    (["exe": "/usr/bin/redis-cli"], "redis-cli"),
+    (["pid": 7], "7"),
+    (["comm": "redis-cli", "container": ["id": .text(id), "name": "user-service"]], "user-service/redis-cli"),
+    (["comm": "redis-cli", "container": ["id": .text(id)]], "0123456789ab/redis-cli"),
+    (
+      ["comm": "node", "container": ["id": .text(id), "name": "web", "pod": "cart-7d9f", "namespace": "prod"]],
+      "cart-7d9f/web/node"
+    ),
+    (["comm": "pause", "container": ["id": .text(id), "pod": "cart-7d9f"]], "cart-7d9f/0123456789ab/pause"),
+    (["comm": "x", "container": 7], "x"),
+    (["comm": "x", "container": ["name": 7, "id": ["y"]]], "x"),
+    // Shown, never obeyed.
+    (["comm": "x", "container": ["name": "a\n\u{1b}[2J\u{202e}"]], "a\\n\\x1b[2J\\u{202e}/x"),
+    (
+      ["comm": "x", "container": ["name": .text(String(repeating: "n", count: 40))]],
+      String(repeating: "n", count: 32) + "…/x"
+    ),
+  ]
+
+  @Test(arguments: names) func naming(_ description: Item, _ expected: String) {
+    #expect(name(description) == expected)
+  }
+
+  static let scripts: [(String, String, [Item], String)] = [
+    ("python3", "/usr/bin/python3.11", ["python3", "app.py"], "python3 app.py"),
+    (
+      "python3", "/usr/bin/python3.11", ["python3", "-u", "-W", "ignore", "/srv/app.py", "--port", "1"],
+      "python3 app.py"
+    ),
+    ("python3", "/usr/bin/python3.11", ["python3", "-c", "import os"], "python3"),
+    ("python3", "/usr/bin/python3.11", ["python3"], "python3"),
+    ("node", "/usr/bin/node", ["node", "--inspect", "server.js"], "node server.js"),
+    ("java", "/usr/lib/jvm/bin/java", ["java", "-Xmx1g", "-jar", "/opt/shop.jar"], "java shop.jar"),
+    ("bash", "/bin/bash", ["bash", "./run.sh"], "bash run.sh"),
+    ("bash", "/bin/bash", ["bash", "-c", "redis-cli GET x"], "bash"),
+    // Started by its first line: the process has the script's name already.
+    ("app.py", "/usr/bin/python3.11", ["/usr/bin/python3", "/srv/app.py"], "app.py"),
+    ("a-very-long-nam", "/usr/bin/perl", ["perl", "a-very-long-name.pl"], "a-very-long-nam"),
+    // No interpreter.
+    ("redis-cli", "/usr/bin/redis-cli", ["redis-cli", "GET"], "redis-cli"),
+    ("python3", "/usr/bin/python3", ["python3", "a\u{1b}b.py"], "python3 a\\x1bb.py"),
+  ]
+
+  @Test(arguments: scripts) func interpreters(_ comm: String, _ exe: String, _ arguments: [Item], _ expected: String) {
+    #expect(name(["comm": .text(comm), "exe": .text(exe), "command_line": .array(arguments)]) == expected)
+  }
+
+  @Test func containersInJSON() {
+    let description: Item = [
+      "pid": 1, "cgroup": "/x",
+      "container": [
+        "id": "c", "name": "web", "image": "i:1", "image_digest": "sha256:1", "runtime": "docker", "pod": "p",
+        "pod_uid": "u",
+        "namespace": "n", "labels": ["a": "b", "\n": "\""], "labels_omitted": 1, "later": true,
+      ],
+    ]
+    let plain = """
+      "process":{"pid":1,"cgroup":"/x","container_id":"c","container":"web","image":"i:1","image_digest":"sha256:1",\
+      "container_runtime":"docker","pod":"p","pod_uid":"u","namespace":"n",
+      """
+    #expect(Formatted(Self.stream(description)).text.contains(plain + "\"later\":true}"))
+    let labelled = plain + #""labels":{"a":"b","\n":"\""},"labels_omitted":1,"later":true}"#
+    #expect(Formatted(Self.stream(description), style: .json(showsLabels: true)).text.contains(labelled))
+  }
+
+  /// A name that both have does not stand twice.
+  @Test func aContainerOfAStranger() {
+    let text = Formatted(Self.stream(["image": "x", "container": ["image": "y"]])).text
+    #expect(text.contains(#""process":{"map":[["image","x"],["image","y"]]}"#))
+  }
+}
