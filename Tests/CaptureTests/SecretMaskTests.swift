@@ -19,7 +19,20 @@ import Testing
     ("redis-server --port 7 --requirepass s3cret --save x", "redis-server --port 7 --requirepass *** --save x"),
     ("redis-server --masterauth s3cret", "redis-server --masterauth ***"),
     ("redis-cli -u redis://user:s3cret@host:6379/0", "redis-cli -u redis://user:***@host:6379/0"),
+    ("redis-cli ACL SETUSER x on >s3cret ~*", "redis-cli ACL SETUSER x on >*** ~*"),
+    ("redis-cli MIGRATE h 1 k 0 5 AUTH2 u s3cret", "redis-cli MIGRATE h 1 k 0 5 AUTH2 *** ***"),
+    ("redis-cli CONFIG SET PrimaryAuth s3cret", "redis-cli CONFIG SET PrimaryAuth ***"),
+    ("redis-cli config set tls-key-file-pass s3cret", "redis-cli config set tls-key-file-pass ***"),
+    ("redis-cli SENTINEL SET m auth-pass s3cret", "redis-cli SENTINEL SET m auth-pass ***"),
+    ("redis-server --user default on >s3cret", "redis-server --user default on >***"),
+    // Behind a program that runs another.
+    ("sudo -u me redis-cli -a s3cret GET key", "sudo -u me redis-cli -a *** GET key"),
+    ("python3 run.py /usr/bin/redis-cli -a s3cret", "python3 run.py /usr/bin/redis-cli -a ***"),
     // Other programs.
+    ("app --redis-password s3cret --port 5", "app --redis-password *** --port 5"),
+    ("app -db-pass s3cret", "app -db-pass ***"),
+    ("app --PASSWORD s3cret", "app --PASSWORD ***"),
+    ("app --Password=s3cret", "app --Password=***"),
     ("mysql -uroot -ps3cret db", "mysql -uroot -p*** db"),
     ("mysql --password=s3cret db", "mysql --password=*** db"),
     ("mysql -p db", "mysql -p db"),
@@ -41,10 +54,23 @@ import Testing
 
   @Test(arguments: [
     "redis-cli -p 6379 GET a", "cp -a from to", "ssh -p 22 host", "curl https://host:8080/a@b", "app key=value",
-    "app http://host/path:with@signs", "grep password file", "app tokens=5", "app x=y=z", "nginx: worker process",
+    "app http://host/path:with@signs", "grep password file", "app tokens=5", "app x=y=z", "app --bypass 5",
+    "nginx: worker process",
   ])
   func everythingElseStays(given: String) {
     #expect(mask(given) == given)
+  }
+
+  @Test(arguments: [
+    ("redis-cli -a s3cret ping | grep PONG", "redis-cli -a *** ping | grep PONG"),
+    ("redis-cli -a 's3cret with blanks' ping", "redis-cli -a *** ping"),
+    ("redis-cli acl setuser x '>s3cret'  on", "redis-cli acl setuser x >***  on"),
+    ("exec app\n --token s3cret\n", "exec app\n --token ***\n"),
+    ("echo a  b", "echo a  b"),
+  ])
+  func aScriptIsACommandLine(script: String, expected: String) {
+    let arguments = ["sh", "-c", script].map { Array($0.utf8) }
+    #expect(SecretMask.masking(arguments).map { String(decoding: $0, as: UTF8.self) } == ["sh", "-c", expected])
   }
 
   @Test func bytesThatAreNoTextStay() {

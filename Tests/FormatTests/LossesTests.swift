@@ -17,7 +17,19 @@ import Testing
   }
 
   @Test func aQuietStreamSaysNothing() {
-    #expect(messages([[3, 1, 0, 5, 0, "data"], [5, 1, 9, "closed"], [99, "a kind of tomorrow"]]) == [])
+    #expect(messages([[5, 1, 9, "closed"], [99, "a kind of tomorrow"]]) == [])
+  }
+
+  @Test func bytesThatNobodyDecoded() {
+    var stream = Stream()
+    for flow in 1...2 as ClosedRange<Int64> { stream.flow(flow, process: 1) }
+    let data: [Item] = [
+      [3, 1, 0, 5, 0, .bytes([1, 2, 3])], [3, 1, 0, 6, 3, .bytes([4])], [3, 2, 1, 7, 0, .bytes([5])],
+    ]
+    for frame in data { stream.append(frame) }
+    #expect(
+      Formatted(stream.ended).messages == ["5 bytes of 2 connections are of no protocol that a stage before decodes"])
+    #expect(messages(data) == ["5 bytes are of no protocol that a stage before decodes"])
   }
 
   @Test func noticesWithTheirStage() {
@@ -75,6 +87,9 @@ import Testing
         "tap-resp: warning: the stream stopped without an end frame",
         "warning: the stream is incomplete: it was cut short before its end",
       ])
+    // The last word before the end was why.
+    let malformed: [Item] = [[7, "tap-resp", "error", 0, "malformed input", [:]], [8, false, [:]]]
+    #expect(messages(malformed, isEnded: false) == ["tap-resp: error: malformed input"])
   }
 
   @Test func messagesAreShownNotObeyed() {

@@ -66,6 +66,15 @@ import Testing
     #expect(line == "■ ? ? RCPT a [b, c] 10 250 ok  100.129µs")
   }
 
+  @Test func whatOnlyTellsHowToReadAValueIsNotShown() {
+    let line = line {
+      $0.exchange(
+        request: ["command": "INFO"],
+        response: ["response_type": "verbatim_string", "response_format": "txt", "response_value": "all is well"])
+    }
+    #expect(line == "■ ? ? INFO all is well  100.129µs")
+  }
+
   @Test func withoutRequestOrResponse() {
     let push = line {
       $0.exchange(

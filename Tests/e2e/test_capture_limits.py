@@ -174,6 +174,18 @@ def test_a_recording_is_for_its_owner_only(capture):
 
 
 @pytest.mark.live
+def test_a_recording_begun_by_another_user_is_for_that_user_only(tmp_path):
+    """Under sudo the shell makes the file as the caller, before tap-capture starts as root."""
+    recording = tmp_path / "day.tap"
+    recording.touch(mode=0o644)
+    os.chown(recording, 65534, 65534)
+    with open(recording, "ab") as output:
+        subprocess.run([CAPTURE, "--duration", "0.1"], stdout=output, stderr=subprocess.PIPE, check=True)
+    found = os.stat(recording)
+    assert stat.S_IMODE(found.st_mode) == 0o600 and found.st_uid == 65534
+
+
+@pytest.mark.live
 def test_a_terminal_gets_no_frames():
     primary, secondary = pty.openpty()
     result = subprocess.run([CAPTURE], stdout=secondary, stderr=subprocess.PIPE, text=True)

@@ -85,7 +85,13 @@ struct CaptureSession: ~Copyable {
     var status = stat()
     guard fstat(STDOUT_FILENO, &status) == 0, status.st_mode & S_IFMT == S_IFREG else { return }
     // What was there before may be shared on purpose; a file that begins now is ours to protect.
-    if status.st_size == 0, status.st_uid == geteuid() { fchmod(STDOUT_FILENO, S_IRUSR | S_IWUSR) }
+    // It belongs to the caller where sudo gave us our rights.
+    guard status.st_size == 0, status.st_mode & 0o077 != 0, fchmod(STDOUT_FILENO, S_IRUSR | S_IWUSR) != 0 else {
+      return
+    }
+    Diagnostics(program: "tap-capture").report(
+      "others can read this recording, and its mode cannot be changed: \(errorText(errno))",
+      remedy: "It holds what the processes sent, passwords included: keep it where only you can read it.")
   }
 
   /// The processes asked for, with the children that they have. Children that come meanwhile are taken by the kernel

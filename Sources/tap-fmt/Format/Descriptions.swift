@@ -23,6 +23,8 @@ final class DescribedFlow {
   /// JSON: `,"client":…,"server":…`, and behind it `,"connection":{…}` where a decoder has told its state. Pretty: empty.
   @exclusivity(unchecked) private(set) var text: ByteBuffer
   private let endsBytes: Int
+  /// Whether bytes of it came that no stage has decoded.
+  var isUndecoded = false
   var lastUse: UInt64
 
   init(role: Role, process: UInt64?, text: consuming ByteBuffer, lastUse: UInt64) {

@@ -44,6 +44,7 @@ package struct FormatStage: Stage, ~Copyable {
     case .flow: describe(try FlowFrame(frame))
     case .connection: try describe(try ConnectionFrame(frame))
     case .close: descriptions.closeFlow(try CloseFrame(frame).flow)
+    case .data: noteUndecoded(try DataFrame(frame))
     case .gap: losses.note(try GapFrame(frame))
     case .hello: clock.offsetNanoseconds = try HelloFrame(frame).wallClockOffset
     case .notice:
@@ -74,6 +75,13 @@ package struct FormatStage: Stage, ~Copyable {
       try prettyLine.append(exchange, flow: flow, process: process, to: &output)
     }
     output.endRecord()
+  }
+
+  /// Every decoder has passed these bytes on.
+  private mutating func noteUndecoded(_ data: DataFrame) {
+    let flow = descriptions.flow(data.flow)
+    losses.noteUndecoded(bytes: data.bytes.count, isFirstOfFlow: flow?.isUndecoded == false)
+    flow?.isUndecoded = true
   }
 
   private mutating func describe(_ process: ProcessFrame) throws(WireError) {

@@ -17,8 +17,10 @@ struct Losses: ~Copyable {
   private let report: (String) -> Void
   private var gaps: UInt64 = 0
   private var bytesByReason: [(reason: GapFrame.Reason, bytes: UInt64)] = []
+  private var undecodedBytes: UInt64 = 0
+  private var undecodedFlows: UInt64 = 0
   private var warnings: UInt64 = 0
-  /// The loop of this stage has said that the stream is cut: the end frame it makes needs no further word.
+  /// The last notice said why the stream is cut: the end frame made in its place needs no further word.
   private var cutIsSaid = false
 
   /// `report` takes one message at a time; `isVerbose` also passes on what is only for information.
@@ -45,9 +47,14 @@ struct Losses: ~Copyable {
     bytesByReason[index].bytes = overflow ? .max : sum
   }
 
+  mutating func noteUndecoded(bytes: Int, isFirstOfFlow: Bool) {
+    undecodedBytes &+= UInt64(bytes)
+    if isFirstOfFlow { undecodedFlows += 1 }
+  }
+
   mutating func note(_ notice: NoticeFrame) {
     let isOwn = notice.stage == program
-    cutIsSaid = isOwn
+    cutIsSaid = isOwn || notice.severity == .error
     // Malformed input is reported by the loop itself, with its remedy.
     if isOwn, notice.severity == .error { return }
     guard isVerbose || notice.severity != .info else { return }
@@ -77,9 +84,16 @@ struct Losses: ~Copyable {
     if forgotten > 0 {
       say("warning: \(forgotten) descriptions of processes and connections were dropped for want of memory", [])
     }
+    if undecodedBytes > 0 {
+      let unit = undecodedFlows == 1 ? "connection" : "connections"
+      let flows = undecodedFlows == 0 ? "" : " of \(undecodedFlows) \(unit)"
+      say("\(undecodedBytes) bytes\(flows) are of no protocol that a stage before decodes", [])
+    }
     if !end.isComplete, !cutIsSaid { say("warning: the stream is incomplete: it was cut short before its end", []) }
     if isVerbose { say("info: end of the stream", end.totals) }
     gaps = 0
+    undecodedBytes = 0
+    undecodedFlows = 0
     warnings = 0
     bytesByReason = []
     cutIsSaid = false

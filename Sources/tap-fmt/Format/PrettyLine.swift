@@ -58,15 +58,15 @@ struct PrettyLine {
     appendHidden(budget, to: &output)
   }
 
-  /// The response's values, except the one that only tells the type.
+  /// The response's values, except those that only tell how to read another one.
   private func appendResponse(_ response: UnsafeRawBufferPointer, to output: inout Output) throws(WireError) {
     var budget = LineBudget(characters: PrettyLine.maximumCharacters)
     var reader = CBORReader(response, streamOffset: 0)
     let isError = try reader.tellsError()
     if isError { output.append(palette.error) }
     for _ in 0..<(try reader.readMapHead()) {
-      let isType = try reader.readKeyIsType()
-      if isType {
+      let key = try reader.readItem()
+      if reader.key(key, endsIn: "_type") || reader.key(key, endsIn: "_format") {
         _ = try reader.readItem()
       } else {
         output.appendPunctuation(" ", &budget)
@@ -102,19 +102,20 @@ struct PrettyLine {
 }
 
 extension CBORReader {
-  /// Moves behind a map's key and tells whether it ends in `_type`: its value names the type of another one.
-  fileprivate mutating func readKeyIsType() throws(WireError) -> Bool {
-    let key = try readItem()
-    return stringKey(key)?.suffix(5).elementsEqual("_type".utf8) ?? false
+  fileprivate func key(_ key: UnsafeRawBufferPointer, endsIn suffix: StaticString) -> Bool {
+    let end = UnsafeRawBufferPointer(start: suffix.utf8Start, count: suffix.utf8CodeUnitCount)
+    return stringKey(key)?.suffix(end.count).elementsEqual(end) ?? false
   }
 
   /// Whether the map that the reader stands at has a `…_type` whose value ends in `error`.
   fileprivate func tellsError() throws(WireError) -> Bool {
     var reader = self
     for _ in 0..<(try reader.readMapHead()) {
-      let isType = try reader.readKeyIsType()
+      let key = try reader.readItem()
       let value = try reader.readItem()
-      if isType, let type = stringKey(value), type.suffix(5).elementsEqual("error".utf8) { return true }
+      if self.key(key, endsIn: "_type"), let type = stringKey(value), type.suffix(5).elementsEqual("error".utf8) {
+        return true
+      }
     }
     return false
   }

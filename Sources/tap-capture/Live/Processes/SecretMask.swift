@@ -8,78 +8,63 @@ enum SecretMask {
   struct Rule {
     /// Beginnings of program names (without their folder). Empty: any program.
     var programs: [String]
-    /// The secret is the next argument, or follows `=`.
+    /// The secret is the next argument, or follows `=`. In lower case; options are compared without case.
     var options: [String]
     /// The secret follows in the same argument.
     var prefixes: [String] = []
-    /// Words after which every argument may be a secret, in any case: commands given as arguments.
+    /// Words after which every argument may be a secret, in upper case: commands given as arguments.
     var commands: [String] = []
+    /// Words after which an argument that begins with one of these marks holds a secret, in upper case.
+    var markedBehind: [String] = []
   }
 
   static let rules = [
     Rule(
-      programs: ["redis", "valkey", "keydb", "memtier_benchmark"], options: ["-a", "requirepass", "masterauth"],
-      commands: ["AUTH"]),
+      programs: ["redis", "valkey", "keydb", "memtier_benchmark"],
+      options: [
+        "-a", "--authenticate", "requirepass", "masterauth", "primaryauth", "tls-key-file-pass",
+        "tls-client-key-file-pass", "auth-pass", "sentinel-pass",
+      ],
+      commands: ["AUTH", "AUTH2"], markedBehind: ["SETUSER", "--USER"]),
     Rule(programs: ["mysql", "mariadb"], options: [], prefixes: ["-p"]),
     Rule(programs: ["mongo", "sshpass"], options: ["-p"], prefixes: ["-p"]),
-    Rule(programs: ["curl"], options: ["-u", "--user", "-U", "--proxy-user", "--oauth2-bearer"]),
-    Rule(programs: ["wget"], options: ["--http-password", "--ftp-password", "--proxy-password"]),
-    Rule(
-      programs: [],
-      options: [
-        "--password", "--passwd", "--pass", "--passphrase", "--requirepass", "--masterauth", "--primaryauth",
-        "--tls-key-file-pass", "--token", "--auth-token", "--access-token", "--api-key", "--apikey", "--secret",
-        "--secret-key", "--client-secret",
-      ]),
+    Rule(programs: ["curl"], options: ["-u", "--user", "--proxy-user", "--oauth2-bearer"]),
+    Rule(programs: [], options: ["--requirepass", "--masterauth", "--primaryauth", "--tls-key-file-pass"]),
   ]
 
-  /// Words that make the value of an argument like `DB_PASSWORD=…` a secret.
+  /// Marks of passwords and their hashes in rules of ACL SETUSER.
+  static let aclMarks = Array("><#!".utf8)
+
+  /// Ends of names like `DB_PASSWORD=…` and `--redis-password …` that make the value a secret.
   static let secretWords = [
-    "PASSWORD", "PASSWD", "PASSPHRASE", "TOKEN", "SECRET", "API_KEY", "APIKEY", "REDISCLI_AUTH",
+    "PASSWORD", "PASSWD", "PASSPHRASE", "TOKEN", "SECRET", "SECRET_KEY", "API_KEY", "APIKEY", "REDISCLI_AUTH", "_PASS",
   ]
 
   /// The arguments with every secret replaced. The first is the program.
   static func masking(_ arguments: [[UInt8]]) -> [[UInt8]] {
-    guard let first = arguments.first else { return [] }
-    let program = String(decoding: first.split(separator: UInt8(ascii: "/")).last ?? [], as: UTF8.self)
-    let applicable = rules.filter { rule in rule.programs.isEmpty || rule.programs.contains { program.hasPrefix($0) } }
-    let options = Set(applicable.flatMap(\.options).map { Array($0.utf8) })
-    let prefixes = applicable.flatMap(\.prefixes).map { Array($0.utf8) }
-    let commands = Set(applicable.flatMap(\.commands))
-
-    var masked = [maskingURI(first)]
-    var isSecretNext = false
-    var areSecretsFromHere = false
-    for argument in arguments.dropFirst() {
-      if isSecretNext || areSecretsFromHere {
-        masked.append(mask)
-        isSecretNext = false
-        continue
+    var state = SecretMaskState()
+    return arguments.map { argument in
+      // The script of `sh -c` is a command line by itself.
+      let words = ShellWords.ranges(in: argument)
+      guard words.count > 1, !state.expectsSecret else { return state.masking(argument) }
+      var inner = state
+      var masked: [UInt8] = []
+      var end = 0
+      for word in words {
+        masked += argument[end..<word.lowerBound] + inner.masking(Array(argument[word]))
+        end = word.upperBound
       }
-      areSecretsFromHere = commands.contains(String(decoding: argument, as: UTF8.self).uppercased())
-      isSecretNext = options.contains(argument)
-      masked.append(isSecretNext ? argument : maskingWithin(argument, options: options, prefixes: prefixes))
+      return masked + argument[end...]
     }
-    return masked
   }
 
-  private static func maskingWithin(_ argument: [UInt8], options: Set<[UInt8]>, prefixes: [[UInt8]]) -> [UInt8] {
-    for prefix in prefixes where argument.starts(with: prefix) && argument.count > prefix.count {
-      return prefix + mask
-    }
-    if let equals = argument.firstIndex(of: UInt8(ascii: "=")) {
-      let name = Array(argument[..<equals])
-      if options.contains(name) || isSecretName(name) { return Array(argument[...equals]) + mask }
-    }
-    return maskingURI(argument)
-  }
-
-  private static func isSecretName(_ name: [UInt8]) -> Bool {
+  /// Whether the name of an option, a variable or a parameter says that its value is a secret.
+  static func isSecretName(_ name: [UInt8]) -> Bool {
     let upper = String(decoding: name, as: UTF8.self).uppercased()
     guard upper.utf8.allSatisfy({ $0 == UInt8(ascii: "_") || $0 == UInt8(ascii: "-") || isAlphanumeric($0) }) else {
       return false
     }
-    let words = String(upper.map { $0 == "-" ? "_" : $0 })
+    let words = "_" + upper.map { $0 == "-" ? "_" : $0 }
     return secretWords.contains { words.hasSuffix($0) }
   }
 
