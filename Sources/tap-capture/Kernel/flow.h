@@ -179,7 +179,6 @@ static __always_inline void describe_ip_ends(struct sock *sk, struct tap_flow_re
 static __noinline int note_owner(struct flow *flow, struct task_struct *task) {
   struct tap_flow_record *about = &flow->about;
   about->process = process_key(task);
-  about->uid = task->cred->euid.val;
   bpf_core_read(about->comm, TAP_COMM_BYTES, &task->group_leader->comm);
   flow->has_owner = true;
   return 0;

@@ -11,6 +11,7 @@ static __always_inline struct tap_process_key process_key(struct task_struct *ta
   return (struct tap_process_key){
       .start_boottime_ns = task->group_leader->start_boottime,
       .tgid = task->tgid,
+      .uid = task->cred->euid.val,
   };
 }
 

@@ -48,7 +48,7 @@ int BPF_PROG(process_executed, struct task_struct *task, pid_t old_pid, struct l
     return 0;
   }
   record->kind = TAP_RECORD_EXEC;
-  record->uid = task->cred->euid.val;
+  record->reserved = 0;
   record->gid = task->cred->egid.val;
   record->namespace_pid = namespace_pid(task);
   record->process = process_key(task);

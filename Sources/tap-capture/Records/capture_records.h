@@ -71,11 +71,12 @@ enum tap_protocol {
   TAP_PROTOCOL_OTHER = 1 << 2,
 };
 
-// A process: a tgid, and the time since boot when it began, because tgids come back.
+// A process: a tgid, and the time since boot when it began, because tgids come back. And its user at that moment, which it
+// may change at any time.
 struct tap_process_key {
   __u64 start_boottime_ns;
   __u32 tgid;
-  __u32 reserved;
+  __u32 uid;  // effective
 };
 
 // Bytes that moved (TAP_RECORD_DATA, followed by `length` bytes) or that could not be recorded (TAP_RECORD_GAP).
@@ -104,7 +105,7 @@ struct tap_address {
 // that a flow whose other records were lost can still be described.
 struct tap_flow_record {
   __u32 kind;
-  __u32 uid;
+  __u32 reserved0;
   __u64 flow_id;
   __u64 time_ns;
   struct tap_process_key process;
@@ -141,7 +142,7 @@ struct tap_exit_record {
 // A process became another program.
 struct tap_exec_record {
   __u32 kind;
-  __u32 uid;
+  __u32 reserved;
   __u32 gid;
   __u32 namespace_pid;  // what it is called in its own pid namespace
   struct tap_process_key process;

@@ -134,11 +134,13 @@ struct EventRecorder: ~Copyable {
 
   @inline(__always)
   private func isSame(_ flow: OpenFlow, _ key: tap_process_key) -> Bool {
-    flow.key.tgid == key.tgid && flow.key.start_boottime_ns == key.start_boottime_ns && flow.epoch == processes.epoch
+    flow.key.tgid == key.tgid && flow.key.uid == key.uid && flow.key.start_boottime_ns == key.start_boottime_ns
+      && flow.epoch == processes.epoch
   }
 
   private mutating func learnUser(of flow: UnsafeMutablePointer<OpenFlow>, _ key: tap_process_key) {
-    let frame = describe(processes.process(key))
+    let process = processes.process(key)
+    let frame = describe(updating(process, uid: key.uid, comm: process.comm))
     flow.pointee.key = key
     flow.pointee.epoch = processes.epoch
     flow.pointee.keyFrame = frame
@@ -230,7 +232,8 @@ struct EventRecorder: ~Copyable {
       flow.pointee.isOwn = true
       return
     }
-    let id = describe(updating(process, from: record))
+    let comm = withUnsafeBytes(of: record.comm) { Array($0.prefix { $0 != 0 }) }
+    let id = describe(updating(process, uid: record.process.uid, comm: comm))
     flow.pointee.keyFrame = id
     flow.pointee.process = id
     totals.flows += 1
@@ -245,12 +248,11 @@ struct EventRecorder: ~Copyable {
     }
   }
 
-  /// A process changes its user and its name without exec, too (nginx's workers): the record of its flow tells.
-  private mutating func updating(_ process: KnownProcess, from record: tap_flow_record) -> KnownProcess {
-    let comm = withUnsafeBytes(of: record.comm) { Array($0.prefix { $0 != 0 }) }
-    guard process.uid != record.uid || process.comm != comm else { return process }
+  /// A process changes its user and its name without exec, too (nginx's workers): its records tell.
+  private mutating func updating(_ process: KnownProcess, uid: UInt32, comm: [UInt8]) -> KnownProcess {
+    guard process.uid != uid || process.comm != comm else { return process }
     var updated = process
-    updated.uid = record.uid
+    updated.uid = uid
     updated.comm = comm
     processes.update(updated)
     if let id = updated.frameID { send(updated, id: id) }

@@ -97,7 +97,6 @@ struct ProcessTable {
     var process = bare(record.process)
     process.isPlaceInPipelineKnown = processes[pid]?.isPlaceInPipelineKnown ?? false
     process.parent = Int32(bitPattern: record.parent.tgid)
-    process.uid = record.uid
     process.gid = record.gid
     process.namespacePID = record.namespace_pid
     process.comm = withUnsafeBytes(of: record.comm) { Array($0.prefix { $0 != 0 }) }
@@ -147,7 +146,7 @@ struct ProcessTable {
   private func bare(_ key: tap_process_key) -> KnownProcess {
     KnownProcess(
       pid: Int32(bitPattern: key.tgid), startTicks: ticks(key.start_boottime_ns),
-      startNanoseconds: key.start_boottime_ns, parent: 0)
+      startNanoseconds: key.start_boottime_ns, parent: 0, uid: key.uid)
   }
 
   /// The process of a record. If its beginning was lost, /proc is asked, provided that it still shows the same process.
