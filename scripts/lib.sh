@@ -61,14 +61,14 @@ as_user() {
 }
 
 need_swift() {
-  local found
-  command -v swift >/dev/null && return
-  if found=$(as_user bash -lc 'command -v swift'); then
+  local found remedy="Install it from https://www.swift.org/install/linux/ and try again."
+  if ! command -v swift >/dev/null; then
+    found=$(as_user bash -lc 'command -v swift') || fail "swift is not on PATH; expected Swift 6.2 or newer" "$remedy"
     PATH=$PATH:$(dirname "$found")
-    return
   fi
-  fail "swift is not on PATH; expected Swift 6.2 or newer" \
-    "Install it from https://www.swift.org/install/linux/ and try again."
+  found=$(as_user swift --version 2>/dev/null | sed -nE 's/.*Swift version ([0-9]+\.[0-9]+).*/\1/p')
+  [ "$(printf '%s\n' 6.2 "${found:-0}" | sort -V | head -n 1)" = 6.2 ] ||
+    fail "this Swift is ${found:-of unknown version}; expected 6.2 or newer" "$remedy"
 }
 
 # Builds the programs into $tap_bin. Warnings of our own code are errors; the linker's about the toolchain's are not ours.

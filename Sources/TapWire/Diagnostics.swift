@@ -8,6 +8,8 @@ public enum ExitStatus: Int32, Sendable {
   case usage = 64
   /// EX_DATAERR: the input is not what the program reads.
   case badInput = 65
+  /// EX_NOINPUT: a file that is to be read cannot be opened.
+  case noInput = 66
   /// EX_UNAVAILABLE: something the program needs is missing on this machine.
   case unavailable = 69
   /// EX_IOERR: reading or writing failed.

@@ -196,7 +196,7 @@ public struct FrameReader: ~Copyable {
 
   private func inputIsReady(mayWait: Bool) -> Bool {
     var waiting = pollfd(fd: descriptor, events: Int16(POLLIN), revents: 0)
-    // EINTR counts as not ready: the caller asks again.
+    // A wait that a signal interrupted counts as ready: what was due is written by then, and read(2) waits as well.
     return poll(&waiting, 1, mayWait ? -1 : 0) != 0
   }
 

@@ -9,6 +9,12 @@ struct TapCapture: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "tap-capture",
     abstract: "Capture the bytes that processes move over connections.",
+    usage: """
+      tap-capture [<options>]
+      tap-capture [<options>] -- <command> [<argument> ...]
+      tap-capture --read <file> [<expression>]
+      tap-capture --check
+      """,
     discussion: """
       Writes TapWire to standard output, for tap-resp, tap-http, tap-fmt or a file. A live capture stops at Ctrl-C, at \
       SIGTERM, when its reader ends, after --duration, or when the command it runs has ended.
@@ -39,6 +45,10 @@ struct TapCapture: ParsableCommand {
       throw ValidationError("--check stands alone; expected at most --verbose beside it")
     }
     guard read != nil else {
+      // ArgumentParser takes a `--` with nothing behind it for no command at all, which would capture the whole machine.
+      if live.command.isEmpty, CommandLine.arguments.last == "--" {
+        throw ValidationError("nothing stands behind --; expected a command")
+      }
       if let first = expression.first {
         throw ValidationError("unexpected '\(first)'; a command stands behind --, and a filter expression needs --read")
       }
@@ -89,7 +99,7 @@ struct TapCapture: ParsableCommand {
       status = .usage
     case .open(let code):
       diagnostics.report("cannot open \(name): \(errorText(code))", remedy: "--read takes a pcap or pcapng file, or -.")
-      status = code == EACCES || code == EPERM ? .noPermission : .badInput
+      status = code == EACCES || code == EPERM ? .noPermission : .noInput
     case .read(let code):
       diagnostics.report("cannot read \(name): \(errorText(code))", remedy: "--read takes a pcap or pcapng file, or -.")
       status = .inputOutput

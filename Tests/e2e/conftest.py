@@ -28,9 +28,14 @@ def pytest_collection_modifyitems(config, items):
 
 
 def pytest_terminal_summary(terminalreporter, config):
+    line = terminalreporter.write_line
+    skipped = terminalreporter.stats.get("skipped", [])
+    if skipped:
+        terminalreporter.section("NOT RUN", sep="!")
+        for report in skipped:
+            line(f"{report.nodeid}: {report.longrepr[2]}")
     left_out = getattr(config, "left_out", [])
     if left_out:
-        line = terminalreporter.write_line
         terminalreporter.section("NOT RUN", sep="!")
         line(f"{len(left_out)} tests were left out: no root, or no right to load BPF programs ({BPF_REFUSAL}).")
         line("Nothing here says that live capture works. Run scripts/test as root:")

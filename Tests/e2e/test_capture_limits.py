@@ -235,6 +235,7 @@ def test_a_kernel_without_type_information():
         (["--buffer", "much"], "much"),
         (["--no-such-option"], "--no-such-option"),
         (["stray"], "stray"),
+        (["--"], "nothing stands behind --"),
     ],
 )
 def test_a_command_line_that_is_wrong(arguments, text):

@@ -521,6 +521,12 @@ def test_misuse_is_told(arguments, words):
     assert words in ran.stderr
 
 
+def test_a_file_that_is_not_there(tmp_path):
+    ran = subprocess.run([tool("tap-capture"), "-r", tmp_path / "missing.pcap"], capture_output=True, text=True)
+    assert (ran.returncode, ran.stdout) == (66, "")
+    assert ran.stderr.startswith(f"tap-capture: cannot open {tmp_path}/missing.pcap: No such file")
+
+
 def test_a_filter_leaves_packets_out(seeded, tmp_path):
     segments = conversations(seeded)
     target, _ = read(file_of(segments), tmp_path, "tcp", "port", "7000")
