@@ -8,12 +8,12 @@ import signal
 import subprocess
 import time
 
-from harness.pipeline import JSON, RESP, Capture
+from harness.pipeline import HTTP, JSON, RESP, Capture
 from harness.servers import RedisServer
 from memory import PeakMemory
 from report import Table, median, spread, thousands
 
-STAGES = ("tap-capture", "tap-resp", "tap-fmt")
+STAGES = ("tap-capture", "tap-resp", "tap-http", "tap-fmt")
 
 
 def throughput(port, requests):
@@ -58,7 +58,7 @@ class Live:
         options = ["--port", port, "--direction", direction]
         directory = os.path.join(self.work, f"capture-{time.monotonic_ns()}")
         # The last stage writes to /dev/null and says on stderr what the end frame counted.
-        capture = Capture(directory, options, [RESP, [*JSON, "--verbose"]], output="/dev/null")
+        capture = Capture(directory, options, [RESP, HTTP, [*JSON, "--verbose"]], output="/dev/null")
         processes = {name: process.pid for name, process in zip(STAGES, capture.processes)}
         try:
             with PeakMemory(processes) as memory:
@@ -68,7 +68,7 @@ class Live:
             capture.kill()
         for name, peak in memory.peaks.items():
             self.peaks[name] = max(self.peaks[name], peak)
-        said = capture.errors(2)
+        said = capture.errors(3)
         assert "end of the stream" in said, said
         counted = re.findall(r"(?:lost_\w+|gap_bytes_\w+|untracked_bytes) (\d+)", said)
         self.lost.append(sum(map(int, counted)))
