@@ -60,13 +60,15 @@ as_user() {
   fi
 }
 
+# The toolchain, with what it and the build ask for.
 need_swift() {
   local found remedy="Install it from https://www.swift.org/install/linux/ and try again."
   if ! command -v swift >/dev/null; then
     found=$(as_user bash -lc 'command -v swift') || fail "swift is not on PATH; expected Swift 6.2 or newer" "$remedy"
     PATH=$PATH:$(dirname "$found")
   fi
-  found=$(as_user swift --version 2>/dev/null | sed -nE 's/.*Swift version ([0-9]+\.[0-9]+).*/\1/p')
+  need "${build_needs[@]}"
+  found=$(as_user swift --version 2>&1 | sed -nE 's/.*Swift version ([0-9]+\.[0-9]+).*/\1/p')
   [ "$(printf '%s\n' 6.2 "${found:-0}" | sort -V | head -n 1)" = 6.2 ] ||
     fail "this Swift is ${found:-of unknown version}; expected 6.2 or newer" "$remedy"
 }
@@ -74,7 +76,6 @@ need_swift() {
 # Builds the programs into $tap_bin. Warnings of our own code are errors; the linker's about the toolchain's are not ours.
 build() {
   need_swift
-  need "${build_needs[@]}"
   say "building (the first time takes some minutes; the log is .build/build.log)"
   as_user mkdir -p .build
   run_swift .build/build.log build -c release --static-swift-stdlib
