@@ -32,7 +32,7 @@ func cborHeadBytes(initialByte: UInt8) -> Int {
   return additional < 24 || additional > 27 ? 1 : 1 + (1 << Int(additional - 24))
 }
 
-/// Writes the shortest head for `argument` at `target`, which must have room for 9 bytes, and returns its length.
+/// Writes the shortest head for `argument` at `target`, no byte more than its length, which it returns.
 @inlinable
 @inline(__always)
 func storeCBORHead(_ major: CBORMajor, _ argument: UInt64, at target: UnsafeMutablePointer<UInt8>) -> Int {
@@ -105,6 +105,12 @@ extension ByteBuffer {
   public mutating func appendHead(_ major: CBORMajor, _ argument: UInt64) {
     reserve(9)
     used &+= storeCBORHead(major, argument, at: base + count)
+  }
+
+  /// Puts the shortest head for `argument` in the place of the bytes in `range`, and moves what is behind them.
+  public mutating func replaceSubrange(_ range: Range<Int>, withHead major: CBORMajor, _ argument: UInt64) {
+    let hole = makeHole(in: range, lengthBytes: cborHeadBytes(argument))
+    _ = storeCBORHead(major, argument, at: hole.assumingMemoryBound(to: UInt8.self))
   }
 
   @inlinable

@@ -70,18 +70,24 @@ public struct ByteBuffer: ~Copyable {
     used = newCount
   }
 
-  /// Removes `length` bytes at `position` and moves what is behind them.
-  public mutating func removeRange(_ position: Int, lengthBytes length: Int) {
-    precondition(position >= 0 && length >= 0 && length <= used - position)
-    used -= length
-    (base + position).update(from: base + position + length, count: used - position)
+  /// Removes the bytes in `range` and moves what is behind them.
+  public mutating func removeSubrange(_ range: Range<Int>) { _ = makeHole(in: range, lengthBytes: 0) }
+
+  /// Puts `replacement`, which must not lie in this buffer, in the place of the bytes in `range`, and moves what is behind
+  /// them once.
+  public mutating func replaceSubrange(_ range: Range<Int>, with replacement: UnsafeRawBufferPointer) {
+    let hole = makeHole(in: range, lengthBytes: replacement.count)
+    if let start = replacement.baseAddress { hole.copyMemory(from: start, byteCount: replacement.count) }
   }
 
-  /// Drops the bytes in `range` and closes the hole.
-  mutating func removeSubrange(_ range: Range<Int>) {
-    precondition(range.lowerBound >= 0 && range.upperBound <= count)
-    (base + range.lowerBound).update(from: base + range.upperBound, count: count - range.upperBound)
-    used -= range.count
+  /// Moves what is behind `range` so that `length` bytes stand in its place, and returns where they are to be written.
+  mutating func makeHole(in range: Range<Int>, lengthBytes length: Int) -> UnsafeMutableRawPointer {
+    precondition(range.lowerBound >= 0 && range.upperBound <= count && length >= 0)
+    reserve(max(0, length - range.count))
+    let hole = base + range.lowerBound
+    (hole + length).update(from: base + range.upperBound, count: count - range.upperBound)
+    used += length - range.count
+    return UnsafeMutableRawPointer(hole)
   }
 
   @inlinable
@@ -155,14 +161,5 @@ public struct ByteBuffer: ~Copyable {
       precondition(position >= 0 && position < count)
       base[position] = newValue
     }
-  }
-
-  /// Opens a hole of `length` bytes at `position`, moves what is behind it, and returns the hole for writing.
-  public mutating func insertHole(at position: Int, lengthBytes length: Int) -> UnsafeMutableBufferPointer<UInt8> {
-    precondition(position >= 0 && position <= count && length >= 0)
-    reserve(length)
-    (base + position + length).update(from: base + position, count: count - position)
-    used += length
-    return UnsafeMutableBufferPointer(start: base + position, count: length)
   }
 }

@@ -116,20 +116,13 @@ struct CBORNormalizer {
   private static let movedContentBytes = 256
 
   private static func putHead(_ major: CBORMajor, _ count: UInt64, at start: Int, in output: inout ByteBuffer) {
-    var head = ByteBuffer(capacityBytes: 16)
-    head.appendHead(major, count)
     let contentStart = start + roomForHeadBytes
-    if head.count > roomForHeadBytes {
-      // At most 256 levels of a frame can have as many elements as this takes.
-      _ = output.insertHole(at: start, lengthBytes: head.count - roomForHeadBytes)
-    } else if head.count < roomForHeadBytes, output.count - contentStart <= movedContentBytes {
-      output.removeSubrange(start..<contentStart - head.count)
-    } else if head.count < roomForHeadBytes {
-      head.removeAll()
-      head.append(major.rawValue | 25)
-      head.append(UInt8(truncatingIfNeeded: count >> 8))
-      head.append(UInt8(truncatingIfNeeded: count))
+    // At most 256 levels of a frame can have as many elements as a longer head takes.
+    if cborHeadBytes(count) >= roomForHeadBytes || output.count - contentStart <= movedContentBytes {
+      return output.replaceSubrange(start..<contentStart, withHead: major, count)
     }
-    for index in 0..<head.count { output[start + index] = head.bytes[index] }
+    output[start] = major.rawValue | 25
+    output[start + 1] = 0
+    output[start + 2] = UInt8(truncatingIfNeeded: count)
   }
 }

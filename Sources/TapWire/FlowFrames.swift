@@ -255,10 +255,6 @@ extension ByteBuffer {
     appendArrayHead(fields + 1)
     appendUnsigned(kind.rawValue)
     body(&self)
-    let length = UInt64(count - start)
-    let hole = insertHole(at: start, lengthBytes: cborHeadBytes(length))
-    var head = ByteBuffer(capacityBytes: 16)
-    head.appendHead(.byteString, length)
-    _ = hole.update(fromContentsOf: head.bytes.bindMemory(to: UInt8.self))
+    replaceSubrange(start..<start, withHead: .byteString, UInt64(count - start))
   }
 }

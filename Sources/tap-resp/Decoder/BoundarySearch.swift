@@ -167,7 +167,7 @@ struct BoundarySearch: ~Copyable {
     kept.append(bytes)
     let (position, holds) = find(in: kept.bytes, areCommands: areCommands)
     skip(position, of: kept.bytes)
-    kept.removeRange(0, lengthBytes: position)
+    kept.removeSubrange(0..<position)
     guard holds else { return nil }
     var joined = ByteBuffer(capacityBytes: 16)
     swap(&joined, &kept)

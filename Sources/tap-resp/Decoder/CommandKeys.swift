@@ -7,18 +7,9 @@ private struct RequestArguments {
   private let stored: Int
   private var items: [UnsafeRawBufferPointer] = []
 
-  init?(_ map: UnsafeRawBufferPointer) {
-    reader = CBORReader(map, streamOffset: 0)
-    guard (try? reader.readMapHead()) != nil, (try? reader.readItem()) != nil, (try? reader.readItem()) != nil,
-      (try? reader.readItem()) != nil, let head = try? reader.peekHead()
-    else { return nil }
-    // An array, or a mark of a cut one: tag [full length, array].
-    if head.major == .tag {
-      guard (try? reader.readHead()) != nil, (try? reader.readArrayHead()) != nil, (try? reader.readItem()) != nil
-      else { return nil }
-    }
-    guard let stored = try? reader.readArrayHead() else { return nil }
-    self.stored = stored
+  init(_ request: RequestMap) {
+    reader = request.arguments
+    stored = request.argumentCount
   }
 
   /// An argument by its position in `argv`.
@@ -33,9 +24,7 @@ private struct RequestArguments {
 
   /// The same as text; nil where it is not whole.
   mutating func text(_ position: Int) -> String? {
-    guard let item = item(position) else { return nil }
-    var reader = CBORReader(item, streamOffset: 0)
-    return (try? reader.readString()).map { String(decoding: $0.prefix(256), as: UTF8.self) }
+    item(position).flatMap { RequestMap.string($0) }.map { String(decoding: $0.prefix(256), as: UTF8.self) }
   }
 }
 
@@ -54,8 +43,9 @@ enum CommandKeys {
     of request: UnsafeRawBufferPointer, _ traits: CommandTraits, argumentCount: Int, to output: inout ByteBuffer
   ) {
     var traits = traits
-    var arguments = RequestArguments(request)
-    if traits.isContainer, let name = requestName(request), let subcommand = arguments?.text(1) {
+    let request = RequestMap(request)
+    var arguments = request.map { RequestArguments($0) }
+    if traits.isContainer, let name = request?.nameText, let subcommand = arguments?.text(1) {
       traits = CommandTable.shared.traits(of: name, subcommand: subcommand)
     }
     var positions: [Int] = []

@@ -9,7 +9,6 @@ struct CommandParser: ~Copyable {
     case lengthMark
     case length
     case body
-    case bodyEnd
     case inline
   }
 
@@ -22,7 +21,7 @@ struct CommandParser: ~Copyable {
   private var number = NumberLine()
   private var line = TextLine()
   private var argumentsLeft: Int64 = 0
-  private var bodyLeft = 0
+  private var body = BulkBody(length: 0)
   /// Arguments that found no room any more are counted only.
   private var storedArguments: Int64 = 0
   private var isDropping = false
@@ -77,23 +76,9 @@ struct CommandParser: ~Copyable {
         begin(argument: Int(length))
         state = .body
       case .body:
-        let available = min(bodyLeft, bytes.count &- position)
-        if available > 0 {
-          let part = UnsafeRawBufferPointer(rebasing: bytes[position..<position &+ available])
-          if !isDropping { writer.appendString(part) }
-          position &+= available
-          bodyLeft &-= available
-        }
-        guard bodyLeft == 0 else { return .needsMore }
-        bodyLeft = 2
-        state = .bodyEnd
-      case .bodyEnd:
-        while bodyLeft > 0 {
-          guard position < bytes.count else { return .needsMore }
-          guard bytes[position] == (bodyLeft == 2 ? 0x0d : 0x0a) else { throw Malformed() }
-          position &+= 1
-          bodyLeft &-= 1
-        }
+        let part = body.readContent(bytes, &position)
+        if !part.isEmpty, !isDropping { writer.appendString(part) }
+        guard try body.readEnd(bytes, &position) else { return .needsMore }
         if endArgument() { return .command }
       case .inline:
         guard let content = line.read(bytes, &position) else { return .needsMore }
@@ -111,7 +96,7 @@ struct CommandParser: ~Copyable {
   }
 
   private mutating func begin(argument length: Int) {
-    bodyLeft = length
+    body = BulkBody(length: length)
     if argumentsLeft == argumentCount &+ 1 {
       beginRequest()
     } else if !isDropping, writer.messageBytes > writer.limitBytes - 64 {
@@ -131,6 +116,7 @@ struct CommandParser: ~Copyable {
   private mutating func endName() {
     name = writer.endName()
     writer.bytes.appendText("args" as StaticString)
+    writer.openHeads.append(writer.bytes.count)
     writer.bytes.appendHead(.array, UInt64(argumentCount))
   }
 
@@ -154,13 +140,7 @@ struct CommandParser: ~Copyable {
   /// Says how many arguments there were of which only the first are kept.
   private mutating func markCutArguments() {
     writer.noteCut()
-    let message = UnsafeRawBufferPointer(rebasing: writer.bytes.bytes[writer.messageStart...])
-    var reader = CBORReader(message, streamOffset: 0)
-    // `{"command": name, "args": `, written here a moment ago: reading it cannot fail.
-    guard (try? reader.readMapHead()) != nil, (try? reader.readItem()) != nil, (try? reader.readItem()) != nil,
-      (try? reader.readItem()) != nil
-    else { return }
-    let head = writer.bytes.count - reader.rest.count
+    guard let head = writer.openHeads.last else { return }
     writer.bytes.replaceArrayHead(at: head, full: argumentCount, stored: storedArguments)
   }
 
@@ -193,7 +173,7 @@ struct CommandParser: ~Copyable {
 
   /// Cuts values of the command that is coming.
   mutating func makeRoom(leavingBytes target: Int) {
-    if isDropping || state != .body && state != .bodyEnd { writer.closeString() }
+    if isDropping || state != .body { writer.closeString() }
     writer.makeRoom(leavingBytes: target)
     if writer.messageBytes > target { writer.stopGrowing() }
   }
@@ -202,16 +182,10 @@ struct CommandParser: ~Copyable {
 
   /// Steps over missing bytes if they are known to lie inside an argument.
   mutating func skip(_ length: UInt64) -> Bool {
-    guard state == .body || state == .bodyEnd, length <= UInt64(bodyLeft) + (state == .body ? 2 : 0) else {
-      return false
-    }
-    if !isDropping, argumentsLeft <= argumentCount || state == .body { writer.loseRestOfString() }
-    let inBody = min(Int(length), bodyLeft)
-    bodyLeft -= inBody
-    if state == .body, bodyLeft == 0 {
-      bodyLeft = 2 - (Int(length) - inBody)
-      state = .bodyEnd
-    }
+    guard state == .body else { return false }
+    let isInContent = body.contentLeft > 0
+    guard body.skip(length) else { return false }
+    if !isDropping, argumentsLeft <= argumentCount || isInContent { writer.loseRestOfString() }
     return true
   }
 
@@ -223,7 +197,7 @@ struct CommandParser: ~Copyable {
       writer.dropMessage()
       return false
     }
-    if state == .body || state == .bodyEnd, !isDropping {
+    if state == .body, !isDropping {
       writer.loseRestOfString()
       writer.endString()
       storedArguments += 1
@@ -236,12 +210,7 @@ struct CommandParser: ~Copyable {
   var message: UnsafeRawBufferPointer { UnsafeRawBufferPointer(rebasing: writer.bytes.bytes[writer.messageStart...]) }
 
   /// Whether no byte of the name of the finished command is missing.
-  var isNameWhole: Bool {
-    let message = UnsafeRawBufferPointer(rebasing: writer.bytes.bytes[writer.messageStart...])
-    var reader = CBORReader(message, streamOffset: 0)
-    guard (try? reader.readMapHead()) != nil, (try? reader.readItem()) != nil else { return false }
-    return (try? reader.readString()) != nil
-  }
+  var isNameWhole: Bool { RequestMap(message)?.nameBytes != nil }
 
   /// Stands at a boundary again.
   mutating func startOver() {
@@ -249,73 +218,5 @@ struct CommandParser: ~Copyable {
     number = NumberLine()
     line.reset()
     isDropping = false
-  }
-}
-
-/// The name in a request map, in upper case; nil where a part of it is missing.
-func requestName(_ map: UnsafeRawBufferPointer) -> String? {
-  var reader = CBORReader(map, streamOffset: 0)
-  guard (try? reader.readMapHead()) != nil, (try? reader.readItem()) != nil else { return nil }
-  return try? reader.readText()
-}
-
-/// An argument in a request map; nil where it has no such, or a part of it is missing.
-func requestArgument(_ map: UnsafeRawBufferPointer, _ index: Int) -> String? {
-  requestString(map, index).map { String(decoding: $0, as: UTF8.self) }
-}
-
-/// The same, as its bytes.
-func requestString(_ map: UnsafeRawBufferPointer, _ index: Int) -> [UInt8]? {
-  requestReader(map, index).flatMap { reader in
-    var reader = reader
-    return (try? reader.readString()).map { Array($0) }
-  }
-}
-
-/// Stands before an argument in a request map.
-private func requestReader(_ map: UnsafeRawBufferPointer, _ index: Int) -> CBORReader? {
-  var reader = CBORReader(map, streamOffset: 0)
-  guard (try? reader.readMapHead()) != nil, (try? reader.readItem()) != nil, (try? reader.readItem()) != nil,
-    (try? reader.readItem()) != nil, let count = try? reader.readArrayHead(), index < count
-  else { return nil }
-  for _ in 0..<index where (try? reader.readItem()) == nil { return nil }
-  return reader
-}
-
-/// A command's name in upper case, as far as it is compared: no command that is treated specially is longer.
-struct CommandName: Hashable {
-  var low: UInt64 = 0
-  var high: UInt64 = 0
-  var length = 0
-
-  init() {}
-
-  init(low: UInt64, length: Int) {
-    self.low = low
-    self.length = length
-  }
-
-  init(_ text: StaticString) {
-    self.init(UnsafeRawBufferPointer(start: text.utf8Start, count: text.utf8CodeUnitCount))
-  }
-
-  /// `text` is in upper case.
-  init(_ text: String) {
-    var text = text
-    self = text.withUTF8 { CommandName(UnsafeRawBufferPointer($0)) }
-  }
-
-  @inline(__always)
-  init(_ bytes: UnsafeRawBufferPointer) {
-    length = bytes.count
-    var position = 0
-    while position < bytes.count, position < 8 {
-      low |= UInt64(bytes[position]) << UInt64(position &* 8)
-      position &+= 1
-    }
-    while position < bytes.count, position < 16 {
-      high |= UInt64(bytes[position]) << UInt64((position &- 8) &* 8)
-      position &+= 1
-    }
   }
 }

@@ -25,7 +25,7 @@ struct ConnectionState {
   static func isSet(by effect: CommandTraits.Effect, _ request: UnsafeRawBufferPointer) -> Bool {
     switch effect {
     case .select, .auth, .hello, .reset: return true
-    case .client: return ["SETNAME", "SETINFO"].contains(requestArgument(request, 0)?.uppercased())
+    case .client: return ["SETNAME", "SETINFO"].contains(RequestMap(request)?.argument(0)?.uppercased())
     default: return false
     }
   }
@@ -46,9 +46,10 @@ struct ConnectionState {
   /// The server has agreed to a request that `isSet(by:)` names.
   mutating func follow(_ effect: CommandTraits.Effect, _ request: UnsafeRawBufferPointer) {
     isChanged = true
+    guard let request = RequestMap(request) else { return }
     switch effect {
     case .select:
-      database = requestArgument(request, 0).flatMap { Int64($0) }
+      database = request.argument(0).flatMap { Int64($0) }
     case .reset:
       // networking.c, clearClientConnectionState: the library stays.
       database = 0
@@ -56,7 +57,7 @@ struct ConnectionState {
       user = nil
     case .auth:
       // AUTH password is for the user "default".
-      user = requestArgument(request, 1) == nil ? Array("default".utf8) : requestString(request, 0)
+      user = request.argumentCount < 2 ? Array("default".utf8) : request.argumentBytes(0).map { Array($0) }
     case .hello:
       followHello(request)
     default:
@@ -65,15 +66,15 @@ struct ConnectionState {
   }
 
   /// `HELLO [version [AUTH user password] [SETNAME name]]`
-  private mutating func followHello(_ request: UnsafeRawBufferPointer) {
+  private mutating func followHello(_ request: RequestMap) {
     var index = 1
-    while let option = requestArgument(request, index)?.uppercased() {
+    while let option = request.argument(index)?.uppercased() {
       switch option {
       case "AUTH":
-        user = requestString(request, index + 1)
+        user = request.argumentBytes(index + 1).map { Array($0) }
         index += 3
       case "SETNAME":
-        setClientName(requestString(request, index + 1))
+        setClientName(request.argumentBytes(index + 1))
         index += 2
       default:
         index += 1
@@ -81,22 +82,22 @@ struct ConnectionState {
     }
   }
 
-  private mutating func followClient(_ request: UnsafeRawBufferPointer) {
-    switch requestArgument(request, 0)?.uppercased() {
-    case "SETNAME": setClientName(requestString(request, 1))
+  private mutating func followClient(_ request: RequestMap) {
+    switch request.argument(0)?.uppercased() {
+    case "SETNAME": setClientName(request.argumentBytes(1))
     case "SETINFO":
-      switch requestArgument(request, 1)?.uppercased() {
-      case "LIB-NAME": library = requestString(request, 2)
-      case "LIB-VER": libraryVersion = requestString(request, 2)
+      switch request.argument(1)?.uppercased() {
+      case "LIB-NAME": library = request.argumentBytes(2).map { Array($0) }
+      case "LIB-VER": libraryVersion = request.argumentBytes(2).map { Array($0) }
       default: break
       }
     default: break
     }
   }
 
-  private mutating func setClientName(_ name: [UInt8]?) {
+  private mutating func setClientName(_ name: UnsafeRawBufferPointer?) {
     // An empty one takes it away.
-    clientName = name?.isEmpty == true ? nil : name
+    clientName = name?.isEmpty == true ? nil : name.map { Array($0) }
   }
 
   /// The state of a connection frame.

@@ -54,12 +54,10 @@ struct ContentTies {
 
   /// The argument that a request's reply repeats; nil where it repeats none, or a part of it is missing.
   static func argument(_ request: UnsafeRawBufferPointer) -> UnsafeRawBufferPointer? {
-    var reader = CBORReader(request, streamOffset: 0)
-    guard (try? reader.readMapHead()) != nil, (try? reader.readItem()) != nil, let name = try? reader.readString(),
-      name.elementsEqual("ECHO".utf8) || name.elementsEqual("PING".utf8), (try? reader.readItem()) != nil,
-      (try? reader.readArrayHead()) == 1
+    guard let request = RequestMap(request), let name = request.nameBytes, request.argumentCount == 1,
+      name.elementsEqual("ECHO".utf8) || name.elementsEqual("PING".utf8)
     else { return nil }
-    return try? reader.readString()
+    return request.argumentBytes(0)
   }
 
   /// The text of a response that is a bulk string; nil for any other, and where a part of it is missing.

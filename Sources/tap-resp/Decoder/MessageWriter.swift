@@ -56,10 +56,11 @@ struct MessageWriter: ~Copyable {
   /// Removes finished messages, or parts of them, before the message that is coming.
   mutating func removeFinished(from start: Int, to end: Int) {
     precondition(start <= end && end <= messageStart)
-    bytes.removeRange(start, lengthBytes: end - start)
+    bytes.removeSubrange(start..<end)
     messageStart -= end - start
     headPosition -= end - start
     contentPosition -= end - start
+    for index in openHeads.indices { openHeads[index] -= end - start }
   }
 
   var messageBytes: Int { bytes.count - messageStart }
@@ -159,12 +160,8 @@ struct MessageWriter: ~Copyable {
 
   /// The last chunk of a streamed string has come: its head can be written.
   mutating func endStreamedString() {
-    var head = ByteBuffer(capacityBytes: 16)
-    head.appendHead(.byteString, UInt64(fullLength))
-    bytes.removeRange(headPosition, lengthBytes: contentPosition - headPosition)
-    _ = bytes.insertHole(at: headPosition, lengthBytes: head.count)
-      .update(fromContentsOf: head.bytes.bindMemory(to: UInt8.self))
-    contentPosition = headPosition + head.count
+    bytes.replaceSubrange(headPosition..<contentPosition, withHead: .byteString, UInt64(fullLength))
+    contentPosition = headPosition + cborHeadBytes(UInt64(fullLength))
     endString()
   }
 
@@ -177,7 +174,6 @@ struct MessageWriter: ~Copyable {
       return false
     }
     let format = Array(content.prefix(3))
-    bytes.removeRange(headPosition, lengthBytes: contentPosition - headPosition + 4)
     var head = ByteBuffer(capacityBytes: 32)
     if !isTop {
       head.appendTag(WireTag.verbatim)
@@ -186,8 +182,7 @@ struct MessageWriter: ~Copyable {
     }
     let ownHead = head.count
     head.appendHead(.byteString, UInt64(fullLength - 4))
-    _ = bytes.insertHole(at: headPosition, lengthBytes: head.count)
-      .update(fromContentsOf: head.bytes.bindMemory(to: UInt8.self))
+    bytes.replaceSubrange(headPosition..<contentPosition + 4, with: head.bytes)
     contentPosition = headPosition + head.count
     headPosition += ownHead
     fullLength -= 4
@@ -208,10 +203,7 @@ struct MessageWriter: ~Copyable {
     let kept = isText ? whole : content.count
     bytes.truncate(to: contentPosition + kept)
     let mark = CutMark(fullLength: fullLength, keptBytes: kept, major: isText ? .textString : .byteString)
-    let headBytes = contentPosition - headPosition
-    let hole = bytes.insertHole(at: headPosition, lengthBytes: mark.count)
-    if let target = hole.baseAddress { mark.store(at: UnsafeMutableRawPointer(target)) }
-    bytes.removeRange(headPosition + mark.count, lengthBytes: headBytes)
+    mark.replace(headPosition..<contentPosition, of: &bytes)
   }
 
   /// The length without a character at the end that is not whole.
@@ -247,7 +239,7 @@ struct MessageWriter: ~Copyable {
     let trimmed = ValueTrimmer.trim(region, to: length, moving: &openHeads)
     for index in openHeads.indices { openHeads[index] += start }
     let removed = headPosition - messageStart - trimmed
-    bytes.removeRange(messageStart + trimmed, lengthBytes: removed)
+    bytes.removeSubrange(headPosition - removed..<headPosition)
     headPosition -= removed
     contentPosition -= removed
     keptLimit = min(keptLimit, length)
@@ -263,7 +255,6 @@ extension ByteBuffer {
     mark.appendArrayHead(2)
     mark.appendUnsigned(UInt64(full))
     mark.appendHead(major, UInt64(stored))
-    removeRange(position, lengthBytes: cborHeadBytes(UInt64(full)))
-    _ = insertHole(at: position, lengthBytes: mark.count).update(fromContentsOf: mark.bytes.bindMemory(to: UInt8.self))
+    replaceSubrange(position..<position + cborHeadBytes(UInt64(full)), with: mark.bytes)
   }
 }

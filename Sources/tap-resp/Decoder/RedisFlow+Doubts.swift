@@ -29,9 +29,7 @@ extension RedisFlow {
   }
 
   private func canAnswer(_ request: UnsafeRawBufferPointer, _ response: UnsafeRawBufferPointer) -> Bool {
-    var reader = CBORReader(request, streamOffset: 0)
-    guard (try? reader.readMapHead()) != nil, (try? reader.readItem()) != nil, let name = try? reader.readString()
-    else { return true }
+    guard let name = RequestMap(request)?.nameBytes else { return true }
     guard ReplyForms.allow(response, to: CommandName(name)) else { return false }
     guard let argument = ContentTies.argument(request), let content = ContentTies.content(response) else { return true }
     return argument.elementsEqual(content)

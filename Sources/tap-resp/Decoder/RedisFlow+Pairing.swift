@@ -84,8 +84,9 @@ extension RedisFlow {
 
   /// What `CLIENT REPLY …` asks for, if the request is one.
   static func clientReplyMode(_ request: UnsafeRawBufferPointer) -> ReplyMode? {
-    guard requestArgument(request, 0)?.uppercased() == "REPLY", requestArgument(request, 2) == nil else { return nil }
-    switch requestArgument(request, 1)?.uppercased() {
+    guard let request = RequestMap(request), request.argumentCount == 2, request.argument(0)?.uppercased() == "REPLY"
+    else { return nil }
+    switch request.argument(1)?.uppercased() {
     case "ON": return .on
     case "OFF": return .off
     case "SKIP": return .skip

@@ -37,7 +37,7 @@ extension RedisFlow {
 
   /// Whether the command that is complete is REPLCONF ACK or GETACK.
   func isAcknowledgement() -> Bool {
-    ["ACK", "GETACK"].contains(requestArgument(commands.message, 0)?.uppercased())
+    ["ACK", "GETACK"].contains(RequestMap(commands.message)?.argument(0)?.uppercased())
   }
 
   /// Only a replica acknowledges: a connection that was joined in its middle is a replication link.

@@ -46,7 +46,7 @@ extension RedisFlow {
     case .unsubscribe:
       if request.confirmations > 0 { return request.confirmations }
       let kind: Subscriptions.Confirmation.Kind
-      switch requestName(map) {
+      switch RequestMap(map)?.nameText {
       case "PUNSUBSCRIBE": kind = .pattern
       case "SUNSUBSCRIBE": kind = .shard
       default: kind = .channel

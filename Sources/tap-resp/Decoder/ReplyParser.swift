@@ -39,7 +39,6 @@ struct ReplyParser: ~Copyable {
     case line
     case number
     case body
-    case bodyEnd
   }
 
   /// The message that is coming, or the last one.
@@ -53,7 +52,7 @@ struct ReplyParser: ~Copyable {
   var type: UInt8 = 0
   private var number = NumberLine()
   private var line = TextLine()
-  private var bodyLeft = 0
+  private var body = BulkBody(length: 0)
   private(set) var isStreamedString = false
   private(set) var levels: [Level] = []
   private var hasAttributes = false
@@ -107,24 +106,9 @@ struct ReplyParser: ~Copyable {
         guard content.hasReturn else { throw Malformed() }
         if try takeLine(content) { return finished() }
       case .body:
-        let available = min(bodyLeft, bytes.count &- position)
-        if available > 0 {
-          if isStoring {
-            writer.appendString(UnsafeRawBufferPointer(rebasing: bytes[position..<position &+ available]))
-          }
-          position &+= available
-          bodyLeft &-= available
-        }
-        guard bodyLeft == 0 else { return .needsMore }
-        bodyLeft = 2
-        state = .bodyEnd
-      case .bodyEnd:
-        while bodyLeft > 0 {
-          guard position < bytes.count else { return .needsMore }
-          guard bytes[position] == (bodyLeft == 2 ? 0x0d : 0x0a) else { throw Malformed() }
-          position &+= 1
-          bodyLeft &-= 1
-        }
+        let part = body.readContent(bytes, &position)
+        if !part.isEmpty, isStoring { writer.appendString(part) }
+        guard try body.readEnd(bytes, &position) else { return .needsMore }
         state = .type
         if isStreamedString { continue }
         endBulk()
@@ -256,7 +240,7 @@ struct ReplyParser: ~Copyable {
         return finishValue(isStored: isStoring)
       }
       if isStoring { writer.extendString(by: Int(length)) }
-      bodyLeft = Int(length)
+      body = BulkBody(length: Int(length))
       state = .body
       return false
     default:
@@ -271,7 +255,7 @@ struct ReplyParser: ~Copyable {
 
   @inline(__always)
   private mutating func beginBulk(_ length: Int) {
-    bodyLeft = length
+    body = BulkBody(length: length)
     state = .body
     guard isStoring else { return }
     if isTop {
@@ -401,10 +385,7 @@ struct ReplyParser: ~Copyable {
     guard level.head >= 0, let position = writer.openHeads.popLast() else { return }
     let unit: Int64 = level.major == .map ? 2 : 1
     if level.isStreamed {
-      var head = ByteBuffer(capacityBytes: 16)
-      head.appendHead(level.major, UInt64(level.full / unit))
-      _ = writer.bytes.insertHole(at: position, lengthBytes: head.count)
-        .update(fromContentsOf: head.bytes.bindMemory(to: UInt8.self))
+      writer.bytes.replaceSubrange(position..<position, withHead: level.major, UInt64(level.full / unit))
     }
     if level.stored < level.full {
       writer.bytes.replaceArrayHead(
@@ -508,7 +489,7 @@ struct ReplyParser: ~Copyable {
 
   /// Cuts values of the message that is coming.
   mutating func makeRoom(leavingBytes target: Int) {
-    let isStringOpen = isStoring && (state == .body || state == .bodyEnd || isStreamedString)
+    let isStringOpen = isStoring && (state == .body || isStreamedString)
     if !isStringOpen { writer.closeString() }
     writer.makeRoom(leavingBytes: target)
     if writer.messageBytes > target { writer.stopGrowing() }
@@ -522,17 +503,11 @@ struct ReplyParser: ~Copyable {
   /// Steps over missing bytes if they are known to lie inside a bulk string.
   mutating func skip(_ length: UInt64) -> Bool {
     if mustResume { resume() }
-    guard state == .body || state == .bodyEnd, length <= UInt64(bodyLeft) + (state == .body ? 2 : 0) else {
-      return false
-    }
-    if isStoring, state == .body { writer.loseRestOfString() }
+    guard state == .body else { return false }
+    let isInContent = body.contentLeft > 0
+    guard body.skip(length) else { return false }
+    if isStoring, isInContent { writer.loseRestOfString() }
     writer.noteGap()
-    let inBody = min(Int(length), bodyLeft)
-    bodyLeft -= inBody
-    if state == .body, bodyLeft == 0 {
-      bodyLeft = 2 - (Int(length) - inBody)
-      state = .bodyEnd
-    }
     return true
   }
 
@@ -540,7 +515,7 @@ struct ReplyParser: ~Copyable {
   mutating func endIncomplete() -> Bool {
     if mustResume { resume() }
     defer { startOver() }
-    let hasString = (state == .body || state == .bodyEnd) && isStoring
+    let hasString = state == .body && isStoring
     guard hasString || !levels.isEmpty, !isInterrupting else { return false }
     if hasString {
       writer.loseRestOfString()

@@ -68,7 +68,8 @@ extension Secrets {
 
   /// What answers ACL GENPASS is a new password.
   static func isPasswordAnswer(to request: UnsafeRawBufferPointer) -> Bool {
-    requestName(request) == "ACL" && requestArgument(request, 0)?.uppercased() == "GENPASS"
+    guard let request = RequestMap(request) else { return false }
+    return request.nameText == "ACL" && request.argument(0)?.uppercased() == "GENPASS"
   }
 
   private static func isSecretParameter(_ name: UnsafeRawBufferPointer) -> Bool {

@@ -27,23 +27,11 @@ enum Secrets {
 
   /// Copies the map with secret arguments replaced; false where the map is not of the form that is expected.
   private static func rewrite(_ message: UnsafeRawBufferPointer, into output: inout ByteBuffer) -> Bool {
-    var reader = CBORReader(message, streamOffset: 0)
-    guard (try? reader.readMapHead()) == 2, (try? reader.readItem()) != nil, let command = try? reader.readText(),
-      (try? reader.readItem()) != nil
-    else { return false }
-    let argsStart = message.count - reader.rest.count
-    // An array, or a mark of a cut one: tag [full length, array].
-    if (try? reader.peekHead())?.major == .tag {
-      guard (try? reader.readHead()) != nil, (try? reader.readArrayHead()) != nil, (try? reader.readItem()) != nil
-      else {
-        return false
-      }
-    }
-    guard let count = try? reader.readArrayHead() else { return false }
-    output.append(UnsafeRawBufferPointer(rebasing: message[..<argsStart]))
-    output.append(UnsafeRawBufferPointer(rebasing: message[argsStart..<(message.count - reader.rest.count)]))
-    var rule = SecretRule(command: command, argumentCount: count)
-    for index in 0..<count {
+    guard let request = RequestMap(message), let command = request.nameText else { return false }
+    output.append(UnsafeRawBufferPointer(rebasing: message[..<request.argumentsStart]))
+    var rule = SecretRule(command: command, argumentCount: request.argumentCount)
+    var reader = request.arguments
+    for index in 0..<request.argumentCount {
       guard let item = try? reader.readItem() else { return false }
       if rule.isSecret(item, at: index) { output.appendText(mask) } else { output.append(item) }
     }

@@ -138,6 +138,13 @@ struct CutMark {
     withUnsafeMutableBytes(of: &bytes) { $0.copyMemory(from: buffer.bytes) }
   }
 
+  /// Puts the mark in the place of the bytes in `range`, the head of the string that was cut.
+  func replace(_ range: Range<Int>, of buffer: inout ByteBuffer) {
+    withUnsafeBytes(of: bytes) {
+      buffer.replaceSubrange(range, with: UnsafeRawBufferPointer(rebasing: $0.prefix(count)))
+    }
+  }
+
   func store(at target: UnsafeMutableRawPointer) {
     withUnsafeBytes(of: bytes) { target.copyMemory(from: $0.baseAddress ?? UnsafeRawPointer(target), byteCount: count) }
   }
