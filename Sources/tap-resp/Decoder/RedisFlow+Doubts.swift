@@ -69,7 +69,7 @@ extension RedisFlow {
   func endQuietPoint(into output: inout Output) {
     let finding = quietPoints.end(hasPending: !pending.isEmpty)
     guard finding != .nothing else { return }
-    flushPending(into: &output)
+    giveUpPending(into: &output)
     if finding == .certain { becomeVouched() }
   }
 }

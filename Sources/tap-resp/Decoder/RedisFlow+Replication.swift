@@ -32,7 +32,7 @@ extension RedisFlow {
     replication = stream
     forgetDatabase(into: &output)
     replies.startOver()
-    while let request = pending.first { giveUp(request, flags: [.noReply, .replication], into: &output) }
+    giveUpPending(flags: [.noReply, .replication], into: &output)
   }
 
   /// Whether the command that is complete is REPLCONF ACK or GETACK.
@@ -43,8 +43,8 @@ extension RedisFlow {
   /// Only a replica acknowledges: a connection that was joined in its middle is a replication link.
   func noteAcknowledgement(into output: inout Output) {
     guard replication == nil, !isVouched else { return }
-    endReplySearch()
-    while let request = pending.first { giveUp(request, flags: .unanswered, into: &output) }
+    endSearch(.replies)
+    giveUpPending(into: &output)
     begin(ReplicationStream(), into: &output)
   }
 
@@ -100,7 +100,7 @@ extension RedisFlow {
         flow: id, start: data.time, end: data.time, firstByte: firstByte, request: nil, response: response.bytes,
         flags: flags, process: data.process, into: &output)
     }
-    while let request = pending.first { giveUp(request, flags: [.noReply, .replication], into: &output) }
+    giveUpPending(flags: [.noReply, .replication], into: &output)
   }
 
   /// A command that the master passes on.

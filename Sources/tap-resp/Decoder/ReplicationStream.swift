@@ -46,7 +46,7 @@ final class ReplicationStream {
   /// A stream that is joined in its middle.
   init() {
     phase = .commands
-    search = BoundarySearch()
+    search = BoundarySearch(for: .commands)
   }
 
   /// Whether commands are looked for behind a loss.
@@ -96,7 +96,7 @@ final class ReplicationStream {
     } else {
       // Nobody knows what this is: commands may follow all the same.
       phase = .commands
-      search = BoundarySearch()
+      search = BoundarySearch(for: .commands)
     }
   }
 
@@ -139,7 +139,7 @@ final class ReplicationStream {
     var rest = bytes
     while true {
       if search != nil {
-        guard let found = search?.add(rest, areCommands: true) else { return }
+        guard let found = search?.add(rest) else { return }
         endSearch()
         switch consume found {
         case .inPlace(let start): rest = UnsafeRawBufferPointer(rebasing: rest[start...])
@@ -166,7 +166,7 @@ final class ReplicationStream {
     endSearch()
     commands.startOver()
     commands.writer.dropMessage()
-    search = BoundarySearch()
+    search = BoundarySearch(for: .commands)
   }
 
   // MARK: Losses
@@ -180,7 +180,7 @@ final class ReplicationStream {
         phase = .sized(left - length)
       } else {
         endSnapshot(body)
-        if length > left { search = BoundarySearch() }
+        if length > left { search = BoundarySearch(for: .commands) }
       }
     case .marked:
       // Where the mark itself is lost, everything behind it is taken for the snapshot: nothing else tells them apart.
@@ -189,7 +189,7 @@ final class ReplicationStream {
     case .snapshotHead:
       line.reset()
       phase = .commands
-      search = BoundarySearch()
+      search = BoundarySearch(for: .commands)
     case .commands:
       if search == nil, commands.skip(length) {
         return receiveCommands(UnsafeRawBufferPointer(start: nil, count: 0), body)

@@ -29,8 +29,7 @@ final class Transaction {
   private var isSilent = false
 
   /// `confirmations`: how many a subscribing command is answered with; nil for every other.
-  func append(_ queued: QueuedRequest, maps: UnsafeRawBufferPointer, confirmations: Int32?, mode: RedisFlow.ReplyMode?)
-  {
+  func append(_ queued: QueuedRequest, maps: UnsafeRawBufferPointer, confirmations: Int32?, mode: ReplyMode?) {
     var queued = queued
     if mode != nil { changesSilence = true }
     if let mode { isSilent = mode == .off || mode == .skip && isSilent }

@@ -1,0 +1,103 @@
+// What the connection still knows when bytes of a direction are missing or make no sense, and when it ends.
+import TapWire
+
+extension RedisFlow {
+  func loseReplies(_ gap: GapFrame, _ nothing: DataFrame, into output: inout Output) {
+    if replySearch != nil {
+      endSearch(.replies)
+      quietPoints.loseReplies(hasSlow: pending.hasSlow)
+    } else {
+      if replies.skip(gap.length) { return parse(nothing.bytes, of: .replies, nothing, into: &output) }
+      if replies.endIncomplete() { finishMessage(replies.kind, nothing, extraFlags: .gap, into: &output) }
+      loseStepInReplies(into: &output)
+    }
+    replySearch = BoundarySearch(for: .replies)
+  }
+
+  func loseCommands(_ gap: GapFrame, _ nothing: DataFrame, into output: inout Output) {
+    if commandSearch != nil {
+      endSearch(.commands)
+      loseCertaintyOfCommands()
+    } else {
+      if commands.skip(gap.length) { return parse(nothing.bytes, of: .commands, nothing, into: &output) }
+      if commands.endIncomplete() { finishCommand(nothing, extraFlags: .gap, into: &output) }
+      loseStepInCommands(into: &output)
+    }
+    commandSearch = BoundarySearch(for: .commands)
+  }
+
+  /// Commands are missing, nobody knows how many: those that are pending keep their place, later ones have none.
+  func loseStepInCommands(into output: inout Output) {
+    commands.startOver()
+    commands.writer.dropMessage()
+    commandsProved = false
+    loseCertaintyOfCommands()
+    forgetState(into: &output)
+    // Replies may have been switched off or on where nobody saw it.
+    replyMode = .on
+    isQueueing = false
+    queuedReplyMode = nil
+    releaseTransaction(extraFlags: .unvouched, into: &output)
+    emitWaiting(extraFlags: .unvouched, into: &output)
+  }
+
+  /// Replies are missing: no pending command knows its reply any more.
+  func loseStepInReplies(into output: inout Output) {
+    replies.startOver()
+    repliesProved = false
+    doubtPairs()
+    releaseTransaction(extraFlags: .unvouched, into: &output)
+    subscriptions.forgetConfirmations()
+  }
+
+  // MARK: Searches
+
+  func isSearching(_ side: Side) -> Bool { side == .commands ? commandSearch != nil : replySearch != nil }
+
+  func search(_ side: Side, in bytes: UnsafeRawBufferPointer) -> BoundarySearch.Found? {
+    if side == .commands { return commandSearch?.add(bytes) }
+    return replySearch?.add(bytes)
+  }
+
+  func endSearch(_ side: Side) {
+    if side == .commands {
+      let skipped = commandSearch?.skippedBytes ?? 0
+      if skipped > 0 { quietPoints.skipCommand() }
+      skippedBytes += skipped
+      commandSearch = nil
+    } else {
+      let skipped = replySearch?.skippedBytes ?? 0
+      if skipped > 0 { quietPoints.skipReply() }
+      skippedBytes += skipped
+      replySearch = nil
+    }
+  }
+
+  // MARK: Silence and the end
+
+  /// Bytes come at `time`: if nothing moved for long enough before, that was a quiet point.
+  func endSilence(at time: UInt64, into output: inout Output) {
+    guard !isInterleaved, time >= lastTime, time - lastTime >= RESPLimits.quietNanoseconds else { return }
+    let isQuiet =
+      wasReplyLast && commandSearch == nil && replySearch == nil && commandsProved && repliesProved
+      && commands.isAtBoundary && replies.isAtBoundary && !pending.hasSlow
+    if isQuiet { endQuietPoint(into: &output) }
+  }
+
+  /// Hands out everything that is not whole or still waits.
+  func finishAll(into output: inout Output) {
+    endSearch(.commands)
+    endSearch(.replies)
+    let end = DataFrame(
+      flow: id, direction: .sent, time: lastTime, offset: 0, bytes: UnsafeRawBufferPointer(start: nil, count: 0))
+    if commands.endIncomplete() { finishCommand(end, extraFlags: .incomplete, into: &output) }
+    if let replication {
+      finish(replication, end, into: &output)
+    } else if replies.endIncomplete() {
+      finishMessage(replies.kind, end, extraFlags: .incomplete, into: &output)
+    }
+    releaseTransaction(extraFlags: [], into: &output)
+    giveUpPending(into: &output)
+    emitWaiting(extraFlags: [], into: &output)
+  }
+}
