@@ -131,6 +131,19 @@ import Testing
         == "DEL [cut[4, ab]] (cut, gap, incomplete, replication)")
   }
 
+  /// What waited when the link showed itself goes out without a reply; the acknowledgement that showed it stays whole.
+  @Test func joinedBehindACommand() throws {
+    var conversation = Conversation([
+      .server("+OK\r\n"), .command("REPLCONF capa psync2"), .command("REPLCONF ACK 14"), .server(Self.stream),
+    ])
+    conversation.isPreexisting = true
+    #expect(
+      try Decoded(conversation).lines == [
+        "→ simple_string OK (unvouched, unrequested)", "REPLCONF [capa, psync2] (unvouched, unanswered)",
+        "REPLCONF [ACK, 14] (no_reply, replication)", "SELECT [3] (replication)", "SET [a, 1] (replication)",
+      ])
+  }
+
   /// Only a replica acknowledges, and nothing answers it: that tells a link which was there before the capture.
   @Test func joinedInItsMiddle() throws {
     var conversation = Conversation([

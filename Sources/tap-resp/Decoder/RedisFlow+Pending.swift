@@ -58,7 +58,8 @@ extension RedisFlow {
   @inline(__always)
   func dropRequestMaps(_ bytes: Int) {
     requestsStart &+= bytes
-    if pending.isEmpty, commands.isAtBoundary {
+    // A command that is complete and not pending yet is still needed.
+    if pending.isEmpty, commands.isAtBoundary, commands.writer.messageBytes == 0 {
       commands.writer.clear(keepingBytes: context.keptBytes)
       requestsStart = 0
     } else if requestsStart >= 64 << 10, requestsStart * 2 >= commands.writer.bytes.count {
