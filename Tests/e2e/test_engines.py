@@ -1,5 +1,6 @@
 # The engines: which ones this kernel takes, what is said of the others, and that nothing but the way to the bytes differs.
 
+import ctypes
 import errno
 import os
 import platform
@@ -8,8 +9,9 @@ import subprocess
 
 import pytest
 
+from harness import io_uring
 from harness.pipeline import tool
-from harness.streams import Recording
+from harness.streams import Missing, Recording
 from harness.tapwire import RECEIVED, SENT
 
 pytestmark = pytest.mark.live
@@ -53,6 +55,43 @@ def test_an_engine_that_does_not_exist():
     assert result.returncode == 64 and b"'auto', 'fentry' or 'tracepoint'" in result.stderr
 
 
+def receive(end, length):
+    received = b""
+    while len(received) < length:
+        received += end.recv(length - len(received)) or b"(end of stream)"
+    return received
+
+
+def connected(capture):
+    """A captured connection: the capture, its port, and the client's and the server's end."""
+    listener, client = socket.create_server(("127.0.0.1", 0)), socket.socket()
+    port = listener.getsockname()[1]
+    running = capture(["--port", port])
+    client.connect(("127.0.0.1", port))
+    server, _ = listener.accept()
+    listener.close()
+    return running, port, client, server
+
+
+def test_pages_that_io_uring_has_registered_are_a_gap(capture):
+    """No engine knows where they are in memory; what comes before and behind them is there."""
+    running, port, client, server = connected(capture)
+    local = client.getsockname()[1]
+    with client, server:
+        client.sendall(b"before")
+        ring = io_uring.Ring()
+        ring.submit_registered_send(client, ctypes.create_string_buffer(b"registered", 10))
+        assert ring.wait() == 10
+        ring.wait()
+        ring.close()
+        client.sendall(b"behind")
+        assert receive(server, 22) == b"beforeregisteredbehind"
+    running.stop()
+    recording = Recording(running.output)
+    assert recording.flow(local, port).runs[SENT] == [b"before", Missing(10, "io_uring"), b"behind"]
+    assert recording.flow(port, local).bytes(RECEIVED) == b"beforeregisteredbehind"
+
+
 def may_use_mptcp():
     try:
         socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_MPTCP).close()
@@ -60,13 +99,6 @@ def may_use_mptcp():
         assert error.errno in (errno.EPROTONOSUPPORT, errno.ENOPROTOOPT), error
         return False
     return True
-
-
-def receive(end, length):
-    received = b""
-    while len(received) < length:
-        received += end.recv(length - len(received)) or b"(end of stream)"
-    return received
 
 
 if may_use_mptcp():

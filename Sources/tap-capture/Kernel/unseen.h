@@ -5,7 +5,8 @@
 // It is a check, not the offset. It counts the FIN and a skipped urgent byte as well; it means nothing where the bytes
 // of the stream are not those that the process gets (kTLS, sockmap, MPTCP); and with several readers another thread's
 // bytes may be counted before its event, so then only the end of the flow is checked. (For sending there is nothing to
-// reveal: since Linux 6.5 sendfile and splice pass sock_sendmsg like everything else.)
+// reveal: since Linux 6.5 sendfile and splice pass sock_sendmsg like everything else, and before the fentry engine hooks
+// their own way.)
 #pragma once
 
 #include "flow.h"

@@ -76,7 +76,7 @@ struct KernelFunction: Hashable, Sendable {
 
   /// Those that the kernel has, or a module of it that is loaded.
   static func present(among functions: [KernelFunction]) -> Set<KernelFunction> {
-    let types = btf__load_vmlinux_btf()
+    guard let types = btf__load_vmlinux_btf() else { return [] }
     defer { btf__free(types) }
     return Set(
       functions.filter { function in
