@@ -95,7 +95,7 @@ def test_a_reader_that_stalls_slows_nobody(tmp_path):
     print(f"seconds a round: bare {bare}, stalled {stalled}; {anonymous} KiB")
     # A program that waited for the reader would not come back at all; the rest is the noise of two processors.
     assert min(stalled) < 2 * min(bare) + 0.05, (bare, stalled)
-    assert anonymous < 16 << 10
+    assert anonymous < 8 << 10
     lines = LINE.findall(said)
     assert lines, said
     last = lines[-1]
@@ -161,3 +161,41 @@ def test_a_hint_when_nothing_is_seen(capture):
             else:
                 assert lines[1].startswith(f"tap-capture: nothing seen yet: {text}"), (name, lines)
                 assert lines[2].startswith("  ") and len(lines) == 3, (name, lines)
+
+
+def status_of(pid, name):
+    with open(f"/proc/{pid}/status") as status:
+        return next(int(line.split()[1]) for line in status if line.startswith(f"{name}:"))
+
+
+def test_it_sleeps_while_nothing_happens(capture):
+    """And keeps no memory of its start. Other processes that begin or end wake it: one quiet second in ten will do."""
+    pid = capture(["--port", free_port()]).first.pid
+    time.sleep(0.2)
+    assert status_of(pid, "RssAnon") < 4 << 10
+    woken = []
+    while len(woken) < 10 and min(woken, default=100) > 20:
+        before = status_of(pid, "voluntary_ctxt_switches")
+        time.sleep(1)
+        woken.append(status_of(pid, "voluntary_ctxt_switches") - before)
+    assert min(woken) <= 20, woken
+
+
+def test_the_first_bytes_after_a_silence_come_at_once(capture):
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+        running = capture(["--port", port])
+        delays = []
+        with socket.create_connection(("127.0.0.1", port)) as client, listener.accept()[0] as server:
+            for _ in range(15):
+                time.sleep(0.15)
+                size, sent = os.path.getsize(running.output), time.monotonic()
+                client.sendall(b"word")
+                while os.path.getsize(running.output) == size and time.monotonic() < sent + 1:
+                    time.sleep(0.0002)
+                delays.append(time.monotonic() - sent)
+                assert server.recv(4) == b"word"
+    running.stop()
+    print(f"seconds: {sorted(delays)}")
+    # One that nobody wakes sleeps on for 50 ms on the average.
+    assert sorted(delays)[len(delays) // 2] < 0.010, delays

@@ -210,7 +210,7 @@ static __noinline int describe_flow(struct flow *flow, __u64 time_ns) {
   record->kind = TAP_RECORD_FLOW;
   record->time_ns = time_ns;
   flow->is_described = true;
-  bpf_ringbuf_submit(record, BPF_RB_NO_WAKEUP);
+  bpf_ringbuf_submit(record, submit_flags(sizeof(*record)));
   return 1;
 }
 
@@ -244,7 +244,7 @@ static __noinline int end_flow(struct flow *flow) {
   struct tap_flow_record *record = bpf_ringbuf_reserve(&ring, sizeof(*record), 0);
   if (record) {
     *record = flow->about;
-    bpf_ringbuf_submit(record, BPF_RB_NO_WAKEUP);
+    bpf_ringbuf_submit(record, submit_flags(sizeof(*record)));
     return 0;
   }
   if (bpf_map_update_elem(&unreported_ends, &flow->about.flow_id, &flow->about, BPF_ANY))

@@ -4,6 +4,7 @@
 #include "cgroup_path.h"
 #include "exe_path.h"
 #include "process.h"
+#include "wakeup.h"
 #include <bpf/bpf_tracing.h>
 
 SEC("tp_btf/sched_process_fork")
@@ -25,7 +26,7 @@ int BPF_PROG(process_forked, struct task_struct *parent, struct task_struct *chi
   record->reserved = 0;
   record->process = process_key(child);
   record->parent = process_key(parent);
-  bpf_ringbuf_submit(record, BPF_RB_NO_WAKEUP);
+  bpf_ringbuf_submit(record, submit_flags(sizeof(*record)));
   return 0;
 }
 
@@ -64,7 +65,7 @@ int BPF_PROG(process_executed, struct task_struct *task, pid_t old_pid, struct l
   record->command_line_length = stored;
   record_path(record, task, task->mm->exe_file);
   record_cgroup(record, task);
-  bpf_ringbuf_submit(record, BPF_RB_NO_WAKEUP);
+  bpf_ringbuf_submit(record, submit_flags(sizeof(*record)));
   return 0;
 }
 
@@ -85,6 +86,6 @@ int BPF_PROG(process_exited, struct task_struct *task) {
   record->kind = TAP_RECORD_EXIT;
   record->reserved = 0;
   record->process = process_key(task);
-  bpf_ringbuf_submit(record, BPF_RB_NO_WAKEUP);
+  bpf_ringbuf_submit(record, submit_flags(sizeof(*record)));
   return 0;
 }

@@ -70,7 +70,7 @@ __noinline int record_gap(struct transfer *transfer, struct flow *flow, __u32 le
   fill_transfer_record(record, transfer, flow, length);
   record->kind = TAP_RECORD_GAP;
   record->cause = cause;
-  bpf_ringbuf_submit(record, BPF_RB_NO_WAKEUP);
+  bpf_ringbuf_submit(record, submit_flags(sizeof(*record)));
   return 0;
 }
 

@@ -61,6 +61,8 @@ struct CaptureSession: ~Copyable {
     recorder.leaveOut(recorder.pipeline.findStages())
     try program.takeCensus()
     try Privileges.drop(hasCommand: !options.command.isEmpty)
+    // Reading the kernel's types took a dozen megabytes, which the allocator would keep for another time.
+    malloc_trim(0)
 
     if options.stats { statistics = try StatisticsThread.start(ring: ring.gauge, losses: program.counters) }
     self.options = options
@@ -170,7 +172,7 @@ struct CaptureSession: ~Copyable {
         hintDue = nil
         explainSilence()
       }
-      if isDrained, !waiter.wait() { return .outputFailed }
+      if isDrained, !waiter.wait(for: ring, of: program) { return .outputFailed }
     }
   }
 

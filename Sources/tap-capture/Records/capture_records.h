@@ -225,5 +225,6 @@ struct tap_shared_state {
   __u32 is_stopping;
   // Set when every connection that was open before the capture is known: one that is not is a new one.
   __u32 is_census_done;
-  __u32 reserved;
+  // Set by a reader to whom nothing happens: the next record wakes it.
+  __u32 is_reader_asleep;
 };

@@ -227,6 +227,12 @@ struct KernelProgram: ~Copyable {
     unixFlowsLink = nil
   }
 
+  /// Whether the next record wakes the reader, whatever its size; that ends it.
+  var wakesReader: Bool {
+    get { state.pointee.is_reader_asleep != 0 }
+    nonmutating set { state.pointee.is_reader_asleep = newValue ? 1 : 0 }
+  }
+
   /// What the kernel program counts.
   var counters: KernelCounters { KernelCounters(state: state) }
 
