@@ -51,7 +51,7 @@ let package = Package(
 
     .target(name: "Support", dependencies: ["TapWire"], path: "Tests/Support"),
     .testTarget(name: "TapWireTests", dependencies: ["TapWire", "Support"]),
-    .testTarget(name: "CaptureTests", dependencies: ["tap-capture", "TapWire"]),
+    .testTarget(name: "CaptureTests", dependencies: ["tap-capture", "TapWire", "TapCommandLine"]),
     .testTarget(name: "OfflineTests", dependencies: ["tap-capture", "TapWire"]),
     .testTarget(name: "RESPTests", dependencies: ["TapWire", "RESP", "Support"], exclude: ["Vectors"]),
     .testTarget(name: "FormatTests", dependencies: ["TapWire", "Format", "Support"], exclude: ["Golden"]),

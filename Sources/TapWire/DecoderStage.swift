@@ -20,16 +20,19 @@ public struct FlowEvidence {
   public let isInterleaved: Bool
   /// Whether both directions begin with the connection's first byte.
   public let isFromBeginning: Bool
+  /// `FlowFrame.connectionHash`; 0 where no flow frame came, too.
+  public let connectionHash: UInt32
   public let sent: UnsafeRawBufferPointer
   public let received: UnsafeRawBufferPointer
 
   package init(
-    role: Role, isInterleaved: Bool, isFromBeginning: Bool, sent: UnsafeRawBufferPointer,
+    role: Role, isInterleaved: Bool, isFromBeginning: Bool, connectionHash: UInt32 = 0, sent: UnsafeRawBufferPointer,
     received: UnsafeRawBufferPointer
   ) {
     self.role = role
     self.isInterleaved = isInterleaved
     self.isFromBeginning = isFromBeginning
+    self.connectionHash = connectionHash
     self.sent = sent
     self.received = received
   }

@@ -8,11 +8,14 @@ struct FlowOrigin {
   var isInterleaved = false
   /// Whether a gap came before the first data.
   var hasLoss = false
+  /// Four bytes, so that all of it takes eight.
+  var connectionHash: UInt32 = 0
 
   mutating func update(_ flow: FlowFrame) {
     role = flow.role
     isWhole = !flow.isPreexisting
     isInterleaved = flow.isInterleaved
+    connectionHash = flow.connectionHash
   }
 }
 
@@ -156,7 +159,7 @@ final class UndecidedFlow {
   func evidence(of origin: FlowOrigin) -> FlowEvidence {
     FlowEvidence(
       role: origin.role, isInterleaved: origin.isInterleaved, isFromBeginning: origin.isWhole && !hasLoss,
-      sent: sent.bytes, received: received.bytes)
+      connectionHash: origin.connectionHash, sent: sent.bytes, received: received.bytes)
   }
 
   /// The frames that were held are on their way.

@@ -14,17 +14,28 @@ struct TapResp: ParsableCommand {
       reply; everything else passes through. Passwords of AUTH, HELLO and the like are replaced.
 
           tap-capture | tap-resp | tap-fmt
+          tap-capture | tap-resp --class write --key 'session:*' | tap-fmt
+
+      Options that select exchanges compose: what is shown must satisfy all kinds of them, of one kind any. Pairing is done \
+      before, so that a filtered stream is paired as the whole one is; notices and gaps are never hidden.
       """,
     version: tapVersion)
+
+  @OptionGroup(title: "What is shown") var options: OutputOptions
 
   static func main() { launch() }
 
   func run() throws {
+    let context = RedisContext(rules: try options.rules())
+    let sample = try options.connectionSample()
     installStageSignals()
-    let context = RedisContext()
     var stage = DecoderStage(
       judge: RedisEvidence.judge,
-      claim: { id, evidence in RedisFlow(id: id, evidence: evidence, context: context) },
+      claim: { id, evidence in
+        // A decoder that does nothing takes the bytes of a connection that is not in the sample.
+        sample?.includes(id, evidence) == false
+          ? FlowDecoder() : RedisFlow(id: id, evidence: evidence, context: context)
+      },
       finish: context.finish)
     var loop = StageLoop(program: "tap-resp")
     throw ExitCode(loop.run(&stage).rawValue)

@@ -1,4 +1,5 @@
 // What may stand on the command line.
+import TapCommandLine
 import Testing
 
 @testable import tap_capture

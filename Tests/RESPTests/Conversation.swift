@@ -109,14 +109,16 @@ struct Decoded {
   let errors: String
   private(set) var exchanges: [Exchange] = []
   private(set) var notices: [NoticeFrame] = []
+  private(set) var gaps = 0
   /// Bytes of data frames that passed through, per flow and direction.
   private(set) var passed: [UInt64: [Direction: [UInt8]]] = [:]
 
-  init(_ stream: [UInt8]) throws {
-    let context = RedisContext()
+  init(_ stream: [UInt8], rules: OutputRules = OutputRules()) throws {
+    let context = RedisContext(rules: rules)
     var stage = DecoderStage(
       judge: RedisEvidence.judge,
-      claim: { id, evidence in RedisFlow(id: id, evidence: evidence, context: context) })
+      claim: { id, evidence in RedisFlow(id: id, evidence: evidence, context: context) },
+      finish: context.finish)
     let run = StageRun(&stage, program: "tap-resp", input: stream)
     #expect(run.status == .success)
     output = run.output
@@ -134,6 +136,7 @@ struct Decoded {
         let connection = try ConnectionFrame(frame)
         var state = CBORReader(connection.state, streamOffset: 0)
         states[connection.flow] = try state.readRendered()
+      case .gap: gaps += 1
       case .notice: notices.append(try NoticeFrame(frame))
       case .data:
         let data = try DataFrame(frame)
@@ -143,7 +146,9 @@ struct Decoded {
     }
   }
 
-  init(_ conversation: Conversation) throws { try self.init(conversation.stream) }
+  init(_ conversation: Conversation, rules: OutputRules = OutputRules()) throws {
+    try self.init(conversation.stream, rules: rules)
+  }
 
   init(_ events: Event...) throws { try self.init(Conversation(events)) }
 

@@ -1,5 +1,6 @@
 // What may stand on the command line of a live capture, besides its filters.
 import ArgumentParser
+import TapCommandLine
 
 struct CaptureOptions: ParsableArguments {
   @Option(

@@ -17,7 +17,16 @@ package final class RedisContext {
 
   private struct Unowned { unowned let flow: RedisFlow }
 
-  package init() {
+  /// What is done with exchanges before they are written; nil where that is nothing.
+  private let shaper: ExchangeShaper?
+  /// Whether exchanges are hidden, and whether those that are not stay as they are.
+  let hidesExchanges: Bool
+  let changesNothing: Bool
+
+  package init(rules: OutputRules = OutputRules()) {
+    shaper = rules.isEmpty ? nil : ExchangeShaper(rules)
+    hidesExchanges = !rules.filter.isEmpty
+    changesNothing = shaper?.changesNothing ?? true
     var empty = ByteBuffer(capacityBytes: 16)
     empty.appendArrayHead(0)
     noFlags = empty
@@ -56,6 +65,7 @@ package final class RedisContext {
 
   /// The scope ends: says once what could not be decoded, however many flows it was.
   package func finish(into output: inout Output) {
+    shaper?.finish(into: &output)
     guard skippedBytes > 0 else { return }
     NoticeFrame(
       stage: "tap-resp", severity: .warning, time: 0,
@@ -97,15 +107,40 @@ package final class RedisContext {
     heldBytes -= before - flow.heldBytes
   }
 
-  /// Writes an exchange.
+  /// Whether a plain exchange is to be written whose reply, no error, is not a map yet.
+  @inline(never)
+  func shows(
+    plainRequest request: UnsafeRawBufferPointer, annotations: UnsafeRawBufferPointer, start: UInt64, end: UInt64,
+    database: Int64?
+  ) -> Bool {
+    guard let shaper else { return true }
+    let exchange = ExchangeFilter.Candidate(
+      request: request, response: nil, annotations: annotations, start: start, end: end, flags: [])
+    return shaper.shows(exchange, database: database)
+  }
+
+  /// Writes an exchange, if it is to be shown.
   func emit(
-    flow: UInt64, start: UInt64, end: UInt64?, firstByte: UInt64?, request: UnsafeRawBufferPointer?,
-    response: UnsafeRawBufferPointer?, flags exchangeFlags: ExchangeFlags, process: UInt64?,
+    of flow: RedisFlow, start: UInt64, end: UInt64?, firstByte: UInt64?, request: UnsafeRawBufferPointer?,
+    response: UnsafeRawBufferPointer?, flags: ExchangeFlags, process: UInt64?,
     annotations: UnsafeRawBufferPointer? = nil, into output: inout Output
   ) {
-    var exchangeFlags = exchangeFlags
-    var request = request
-    var response = response
+    var exchange = ExchangeFilter.Candidate(
+      request: request, response: response, annotations: annotations, start: start, end: end, flags: flags)
+    if let shaper {
+      guard shaper.shows(exchange, database: flow.toldDatabase) else { return }
+      exchange = shaper.shaped(exchange)
+    }
+    write(exchange, flow: flow.id, firstByte: firstByte, process: process, into: &output)
+    shaper?.endExchange()
+  }
+
+  private func write(
+    _ exchange: ExchangeFilter.Candidate, flow: UInt64, firstByte: UInt64?, process: UInt64?, into output: inout Output
+  ) {
+    var exchangeFlags = exchange.flags
+    var request = exchange.request
+    var response = exchange.response
     let valueBytes = (request?.count ?? 0) + (response?.count ?? 0)
     if valueBytes > RESPLimits.exchangeBytes {
       joined.removeAll()
@@ -117,9 +152,9 @@ package final class RedisContext {
       exchangeFlags.append(to: &flags)
     }
     ExchangeFrame(
-      flow: flow, start: start, end: end, protocolName: RedisContext.protocolName, request: request,
+      flow: flow, start: exchange.start, end: exchange.end, protocolName: RedisContext.protocolName, request: request,
       response: response, flags: exchangeFlags.isEmpty ? noFlags.bytes : flags.bytes, firstByte: firstByte,
-      process: process, annotations: annotations
+      process: process, annotations: exchange.annotations
     ).append(to: &output)
     if valueBytes > RESPLimits.exchangeBytes { joined.shrink(toCapacityBytes: 16) }
   }

@@ -69,7 +69,7 @@ extension RedisFlow {
       flags.remove(.unvouched)
     }
     context.emit(
-      flow: id, start: request.time, end: nil, firstByte: nil, request: map, response: nil, flags: flags,
+      of: self, start: request.time, end: nil, firstByte: nil, request: map, response: nil, flags: flags,
       process: request.process, annotations: annotations, into: &output)
     commands.writer.dropMessage()
   }

@@ -39,7 +39,7 @@ extension RedisFlow {
     var flags = request.flags.union(reply.flags)
     if reply.start < request.time { flags.insert(.clamped) }
     context.emit(
-      flow: id, start: request.time, end: max(reply.start, request.time), firstByte: reply.firstByte,
+      of: self, start: request.time, end: max(reply.start, request.time), firstByte: reply.firstByte,
       request: takeRequestMap(request), response: response, flags: flags, process: request.process ?? reply.process,
       annotations: takeAnnotations(request), into: &output)
     removeFirstPending()

@@ -6,7 +6,7 @@ extension RedisFlow {
   func giveUp(_ request: PendingRequest, flags: ExchangeFlags, into output: inout Output) {
     if ConnectionState.isSet(by: request.effect, takeRequestMap(request)) { forgetState(into: &output) }
     context.emit(
-      flow: id, start: request.time, end: nil, firstByte: nil, request: takeRequestMap(request), response: nil,
+      of: self, start: request.time, end: nil, firstByte: nil, request: takeRequestMap(request), response: nil,
       flags: request.flags.union(flags), process: request.process, annotations: takeAnnotations(request),
       into: &output)
     removeFirstPending()

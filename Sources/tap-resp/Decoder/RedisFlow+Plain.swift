@@ -23,6 +23,7 @@ extension RedisFlow {
     guard let beginning, data.process == nil, AnsweredExchanges.isUsual(time: data.time),
       let requests = commands.writer.bytes.bytes.baseAddress
     else { return 0 }
+    let isFiltered = context.hidesExchanges
     var position = 0
     var walk = pending.plain
     let firstRequest = requests + requestsStart
@@ -35,12 +36,14 @@ extension RedisFlow {
     {
       let requestBytes = Int(request.bytes)
       let annotationBytes = Int(request.annotationBytes)
-      let response = exchanges.begin(
-        start: request.time, request: nextRequest, requestBytes: requestBytes, annotationBytes: annotationBytes,
-        responseBytes: reply.mapBytes)
-      reply.store(at: response)
-      exchanges.end(
-        behind: response + reply.mapBytes, annotations: nextRequest + requestBytes, annotationBytes: annotationBytes)
+      if !isFiltered || isShown(request, nextRequest, end: data.time) {
+        let response = exchanges.begin(
+          start: request.time, request: nextRequest, requestBytes: requestBytes, annotationBytes: annotationBytes,
+          responseBytes: reply.mapBytes)
+        reply.store(at: response)
+        exchanges.end(
+          behind: response + reply.mapBytes, annotations: nextRequest + requestBytes, annotationBytes: annotationBytes)
+      }
       nextRequest += requestBytes &+ annotationBytes
       position = reply.end
       walk.advance()
@@ -55,5 +58,13 @@ extension RedisFlow {
     pending.removePassed(walk)
     dropRequestMaps(firstRequest.distance(to: nextRequest))
     return position
+  }
+
+  /// Whether the filter shows an exchange whose request map lies at `map`, with the annotations behind it.
+  @inline(never)
+  private func isShown(_ request: PendingRequest, _ map: UnsafeRawPointer, end: UInt64) -> Bool {
+    let (map, annotations) = split(UnsafeRawBufferPointer(start: map, count: request.heldBytes), request)
+    return context.shows(
+      plainRequest: map, annotations: annotations, start: request.time, end: end, database: toldDatabase)
   }
 }

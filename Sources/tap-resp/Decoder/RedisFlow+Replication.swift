@@ -97,7 +97,7 @@ extension RedisFlow {
       pair(request, reply, response: response.bytes, into: &output)
     } else {
       context.emit(
-        flow: id, start: data.time, end: data.time, firstByte: firstByte, request: nil, response: response.bytes,
+        of: self, start: data.time, end: data.time, firstByte: firstByte, request: nil, response: response.bytes,
         flags: flags, process: data.process, into: &output)
     }
     giveUpPending(flags: [.noReply, .replication], into: &output)
@@ -119,7 +119,7 @@ extension RedisFlow {
     let map = UnsafeRawBufferPointer(rebasing: stream.commands.message[..<mapBytes])
     let annotations = UnsafeRawBufferPointer(rebasing: stream.commands.message[mapBytes...])
     context.emit(
-      flow: id, start: data.time, end: nil, firstByte: nil, request: map, response: nil, flags: flags,
+      of: self, start: data.time, end: nil, firstByte: nil, request: map, response: nil, flags: flags,
       process: data.process, annotations: annotations, into: &output)
     if traits.effect == .select { state.follow(.select, map) }
     stream.commands.writer.clear(keepingBytes: context.keptBytes)

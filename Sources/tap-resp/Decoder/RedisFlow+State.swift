@@ -38,6 +38,7 @@ extension RedisFlow {
   /// The exchanges that follow are made in another state of the connection.
   func tellState(into output: inout Output) {
     state.isChanged = false
+    toldDatabase = state.database
     let map = state.encoded
     ConnectionFrame(flow: id, state: map.bytes).append(to: &output.buffer)
     output.endRecord()

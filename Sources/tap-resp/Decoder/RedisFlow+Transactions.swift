@@ -141,7 +141,7 @@ extension RedisFlow {
     if reply.flags.contains(.unvouched) || !isVouched { flags.insert(.unvouched) }
     if reply.start < start { flags.insert(.clamped) }
     context.emit(
-      flow: id, start: start, end: response == nil ? nil : max(reply.start, start),
+      of: self, start: start, end: response == nil ? nil : max(reply.start, start),
       firstByte: response == nil ? nil : reply.firstByte, request: map, response: response, flags: flags,
       process: queued.request.process ?? reply.process, annotations: annotations, into: &output)
   }

@@ -59,7 +59,7 @@ extension RedisFlow {
     _ reply: WaitingReply, _ response: UnsafeRawBufferPointer, _ flags: ExchangeFlags, into output: inout Output
   ) {
     context.emit(
-      flow: id, start: reply.start, end: reply.start, firstByte: reply.firstByte, request: nil, response: response,
+      of: self, start: reply.start, end: reply.start, firstByte: reply.firstByte, request: nil, response: response,
       flags: flags, process: reply.process, into: &output)
   }
 }

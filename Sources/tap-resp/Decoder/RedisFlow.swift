@@ -38,6 +38,8 @@ package final class RedisFlow: FlowDecoder {
   @exclusivity(unchecked) var subscriptions = Subscriptions()
   @exclusivity(unchecked) var isMonitoring = false
   @exclusivity(unchecked) var state: ConnectionState
+  /// The database that the last connection frame has told.
+  @exclusivity(unchecked) var toldDatabase: Int64?
   /// Set behind SYNC and PSYNC: what the server sends is a replication stream, and it answers nothing any more.
   @exclusivity(unchecked) var replication: ReplicationStream?
   @exclusivity(unchecked) var replyMode = ReplyMode.on
@@ -118,7 +120,8 @@ package final class RedisFlow: FlowDecoder {
       replication == nil && isVouched && !state.isChanged && replyMode == .on && waiting.isEmpty && commandSearch == nil
       && commands.isAtBoundary
     areRepliesPlain =
-      replication == nil && !wasUnvouched && !state.isChanged && !isMonitoring && !subscriptions.isActive
+      context.changesNothing && replication == nil && !wasUnvouched && !state.isChanged && !isMonitoring
+      && !subscriptions.isActive
       && !subscriptions.areSilent
       && replySearch == nil && replies.isAtBoundary && transaction == nil
   }

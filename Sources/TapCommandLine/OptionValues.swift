@@ -2,14 +2,14 @@
 import ArgumentParser
 
 /// A time like `10`, `1.5s`, `200ms`, `5m`, `2h`; seconds without a unit.
-struct DurationOption: ExpressibleByArgument, Equatable {
-  var nanoseconds: UInt64
+package struct DurationOption: ExpressibleByArgument, Equatable {
+  package var nanoseconds: UInt64
 
   private static let units: [(suffix: String, nanoseconds: Double)] = [
     ("ms", 1e6), ("us", 1e3), ("s", 1e9), ("m", 60e9), ("h", 3600e9), ("", 1e9),
   ]
 
-  init?(argument: String) {
+  package init?(argument: String) {
     guard let unit = DurationOption.units.first(where: { argument.hasSuffix($0.suffix) }),
       let number = decimal(argument.dropLast(unit.suffix.count)), number > 0
     else { return nil }
@@ -20,24 +20,24 @@ struct DurationOption: ExpressibleByArgument, Equatable {
   }
 }
 
-/// A number of bytes like `16M`, `16MiB`, `65536`.
-struct SizeOption: ExpressibleByArgument, Equatable {
-  var bytes: Int
+/// A number of bytes like `16M`, `16MiB`, `65536`; at most 1 GiB.
+package struct SizeOption: ExpressibleByArgument, Equatable {
+  package var bytes: Int
 
-  init(bytes: Int) { self.bytes = bytes }
+  package init(bytes: Int) { self.bytes = bytes }
 
-  init?(argument: String) {
+  package init?(argument: String) {
     var text = argument.uppercased()[...]
     if text.hasSuffix("IB") { text = text.dropLast(2) } else if text.hasSuffix("B") { text = text.dropLast() }
     let units: [Character: Double] = ["K": 1024, "M": 1_048_576, "G": 1_073_741_824]
     let unit = text.last.flatMap { units[$0] }
     guard let number = decimal(unit == nil ? text : text.dropLast()) else { return nil }
     let bytes = number * (unit ?? 1)
-    guard bytes >= 1, bytes <= Double(KernelSettings.ringBytesRange.upperBound) else { return nil }
+    guard bytes >= 1, bytes <= Double(1 << 30) else { return nil }
     self.bytes = Int(bytes)
   }
 
-  var defaultValueDescription: String { "\(bytes >> 20)M" }
+  package var defaultValueDescription: String { "\(bytes >> 20)M" }
 }
 
 /// Digits with at most one point: what `Double` accepts beyond that (`nan`, `0x1p3`) is a mistake here.
