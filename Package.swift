@@ -53,8 +53,22 @@ let package = Package(
     .testTarget(name: "TapWireTests", dependencies: ["TapWire", "Support"]),
     .testTarget(name: "CaptureTests", dependencies: ["tap-capture", "TapWire", "TapCommandLine"]),
     .testTarget(name: "OfflineTests", dependencies: ["tap-capture", "TapWire"]),
-    .testTarget(name: "RESPTests", dependencies: ["TapWire", "RESP", "Support"], exclude: ["Vectors"]),
+    .target(name: "DecoderChecks", dependencies: ["TapWire", "RESP"], path: "Tests/Fuzz/Checks"),
+    .testTarget(
+      name: "RESPTests", dependencies: ["TapWire", "RESP", "Support", "DecoderChecks"], exclude: ["Vectors"]),
     .testTarget(name: "FormatTests", dependencies: ["TapWire", "Format", "Support"], exclude: ["Golden"]),
   ],
   swiftLanguageModes: [.v6]
 )
+
+// Only scripts/fuzz asks for it: with libFuzzer's counters in the decoder, and its driver in the program.
+if Context.environment["TAP_FUZZ"] != nil {
+  for target in package.targets where ["TapWire", "RESP"].contains(target.name) {
+    target.swiftSettings = [.unsafeFlags(["-sanitize=fuzzer"])]
+  }
+  package.targets.append(
+    .executableTarget(
+      name: "decoder-fuzzer", dependencies: ["DecoderChecks"], path: "Tests/Fuzz/Driver",
+      swiftSettings: [.enableExperimentalFeature("Extern")],
+      linkerSettings: [.unsafeFlags(["-sanitize=fuzzer", "-use-ld=lld"])]))
+}

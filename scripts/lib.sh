@@ -86,7 +86,7 @@ clean_swift() {
   local name kept=()
   for name in $(compgen -e); do
     case $name in
-      PATH | USER | LANG | LC_* | XDG_CACHE_HOME | *_proxy | *_PROXY | SSL_* | GIT_SSL_* | CURL_CA_BUNDLE)
+      PATH | USER | LANG | TAP_FUZZ | LC_* | XDG_CACHE_HOME | *_proxy | *_PROXY | SSL_* | GIT_SSL_* | CURL_CA_BUNDLE)
         kept+=("$name=${!name}") ;;
     esac
   done

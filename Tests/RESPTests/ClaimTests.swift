@@ -82,6 +82,7 @@ import Testing
       ("PING\r\n*0\r\n*1\r\n$4\r\nPING\r\n", "+PONG\r\n+PONG\r\n"),
       ("PING\r\n*2\r\n$4\r\nKEYS\r\n$1\r\n*\r\n", "+PONG\r\n*?\r\n.\r\n"),
       ("\r\nPING\r\nGET a\r\n", "+PONG\r\n$-1\r\n"),
+      ("*1\r\n$5\r\n+PONG\r\nPING\r\n", "-ERR no command '+PONG'\r\n+PONG\r\n"),
     ]
     for (requests, replies) in scripts {
       let whole = try Decoded(.client(requests), .server(replies))
@@ -95,6 +96,13 @@ import Testing
         _ = generator.next()
       }
     }
+  }
+
+  /// The first reply tells, whatever stands behind it in its segment.
+  @Test(arguments: [true, false]) func firstReplyIsEnough(_ isWhole: Bool) throws {
+    var conversation = Conversation([.client("PING\r\n"), .server("+PONG\r\n\0no RESP\r\n")])
+    conversation.split = { count in isWhole ? [count] : Array(repeating: 1, count: count) }
+    #expect(try Decoded(conversation).lines == ["PING [] → simple_string PONG"])
   }
 
   @Test(arguments: [Role.client, .server]) func eitherSide(_ role: Role) throws {

@@ -157,6 +157,17 @@ import Testing
       ])
   }
 
+  /// What waits for a reply by then goes out before it, and neither takes the other's place.
+  @Test func joinedWithRequestsBeforeTheAcknowledgement() throws {
+    var conversation = Conversation([.command("PSYNC ? -1"), .command("GET a"), .command("REPLCONF ACK 14")])
+    conversation.isPreexisting = true
+    #expect(
+      try Decoded(conversation).lines == [
+        "PSYNC [?, -1] (unvouched, unanswered)", "GET [a] (unvouched, unanswered)",
+        "REPLCONF [ACK, 14] (no_reply, replication)",
+      ])
+  }
+
   /// A client that is no replica says it in vain, and its other commands are answered.
   @Test func acknowledgementOfNoReplica() throws {
     #expect(

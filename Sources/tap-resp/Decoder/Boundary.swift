@@ -13,8 +13,9 @@ enum Boundary {
   /// Elements that must fit before a position is believed although more bytes follow.
   private static let sufficientElements = 16
 
-  /// Whether a command begins at `start`: `*N`, then bulk strings that end where they say.
-  static func commands(_ bytes: UnsafeRawBufferPointer, at start: Int) -> Finding {
+  /// Whether a command begins at `start`: `*N`, then bulk strings that end where they say. With `isFirstEnough` whatever
+  /// follows the name does not count.
+  static func commands(_ bytes: UnsafeRawBufferPointer, at start: Int, isFirstEnough: Bool = false) -> Finding {
     var position = start
     var elements = 0
     while elements < sufficientElements {
@@ -31,6 +32,7 @@ enum Boundary {
           // The head of a command and of an argument behind it are evidence, also while the argument is coming.
           if finding != .holds { return finding == .needsMore && elements > 0 ? .holds : finding }
           elements += 1
+          if isFirstEnough { return .holds }
         }
         if count > Int64(sufficientElements) { return .holds }
       }
@@ -38,8 +40,8 @@ enum Boundary {
     return .holds
   }
 
-  /// Whether a reply begins at `start`.
-  static func replies(_ bytes: UnsafeRawBufferPointer, at start: Int) -> Finding {
+  /// Whether a reply begins at `start`; with `isFirstEnough` whatever follows the first does not count.
+  static func replies(_ bytes: UnsafeRawBufferPointer, at start: Int, isFirstEnough: Bool = false) -> Finding {
     var position = start
     var open: Int64 = 1
     var elements = 0
@@ -70,6 +72,8 @@ enum Boundary {
         return .fails
       }
       elements += 1
+      // What is believed of the first bytes must not change with those that come in the same segment.
+      if isFirstEnough, open <= 0 || elements > 1 { return .holds }
       if open <= 0 { open = 1 }
     }
     return .holds

@@ -30,8 +30,8 @@ package enum RedisEvidence {
   private static func judge(
     requests: UnsafeRawBufferPointer, replies: UnsafeRawBufferPointer, isWhole: Bool
   ) -> Verdict {
-    if holdsCommand(requests) { return .claim }
     if isWhole { return judgeBeginning(requests: requests, replies: replies) }
+    if holdsCommand(requests) { return .claim }
     // Joined in the middle: a boundary somewhere behind the first bytes, in either direction.
     if anyLine(requests, where: { holdsCommand($0) }) { return .claim }
     if anyLine(replies, where: { holdsReplies($0) }) { return .claim }
@@ -40,6 +40,7 @@ package enum RedisEvidence {
   }
 
   private static func judgeBeginning(requests: UnsafeRawBufferPointer, replies: UnsafeRawBufferPointer) -> Verdict {
+    if holdsCommand(requests, isFirstEnough: true) { return .claim }
     // A master that makes its snapshot keeps the connection of a replica alive by line feeds.
     let replies = UnsafeRawBufferPointer(rebasing: replies.drop { $0 == 0x0a })
     if let first = replies.first, !isReplyType(first) { return .reject }
@@ -49,7 +50,7 @@ package enum RedisEvidence {
     // The cluster bus (cluster.h): "RCmb", a length and a version, in both directions.
     if startsWith(requests, "RCmb") { return .reject }
     let requests = behindEmptyCommands(requests)
-    if holdsCommand(requests) { return .claim }
+    if holdsCommand(requests, isFirstEnough: true) { return .claim }
     guard let first = requests.first else { return .undecided }
     if first == UInt8(ascii: "*") {
       // What breaks the protocol behind a command's name, or is answered as nobody else does, is still Redis.
@@ -81,10 +82,11 @@ package enum RedisEvidence {
     }
   }
 
-  /// `*N\r\n$L\r\n` and something behind it that fits: no other protocol begins like this.
-  private static func holdsCommand(_ bytes: UnsafeRawBufferPointer) -> Bool {
+  /// `*N\r\n$L\r\n` and something behind it that fits: no other protocol begins like this. At the beginning of a connection
+  /// the first is enough, since how much stands behind it depends on the segments.
+  private static func holdsCommand(_ bytes: UnsafeRawBufferPointer, isFirstEnough: Bool = false) -> Bool {
     guard bytes.first == UInt8(ascii: "*") else { return false }
-    switch Boundary.commands(bytes, at: 0) {
+    switch Boundary.commands(bytes, at: 0, isFirstEnough: isFirstEnough) {
     case .holds: return true
     case .fails: return false
     // The first argument is coming.
@@ -117,7 +119,10 @@ package enum RedisEvidence {
     if name(of: line) == "SYNC", let snapshot = firstLine(replies)?.dropFirst(), startsWith(replies, "$") {
       return snapshot.allSatisfy(\.isNumber) || snapshot.starts(with: "EOF:")
     }
-    guard let first = replies.first, Boundary.replies(replies, at: 0) == .holds else { return false }
+    // The first alone: how much stands behind it depends on the segments.
+    guard let first = replies.first, Boundary.replies(replies, at: 0, isFirstEnough: true) == .holds else {
+      return false
+    }
     if first == UInt8(ascii: "+") || first == UInt8(ascii: "-") {
       // POP3 has these commands too, and answers with +OK and -ERR; but its server speaks first, and with a text.
       guard ["QUIT", "AUTH"].contains(name(of: line)) else { return true }

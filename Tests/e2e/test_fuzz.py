@@ -1,0 +1,15 @@
+# A short run of the fuzzer; scripts/fuzz runs it for longer.
+
+import os
+import re
+import subprocess
+
+from harness.pipeline import ROOT
+
+
+def test_the_fuzzer_finds_nothing_in_20_seconds():
+    done = subprocess.run(
+        [os.path.join(ROOT, "scripts", "fuzz"), "20"], stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=550
+    )
+    assert done.returncode == 0, done.stderr
+    assert int(re.search(r"(\d+) captures", done.stdout)[1]) > 1000, done.stdout
