@@ -2,42 +2,45 @@
 import ArgumentParser
 
 /// A time like `10`, `1.5s`, `200ms`, `5m`, `2h`; seconds without a unit.
-package struct DurationOption: ExpressibleByArgument, Equatable {
+package struct DurationOption: Equatable {
   package var nanoseconds: UInt64
 
   private static let units: [(suffix: String, nanoseconds: Double)] = [
     ("ms", 1e6), ("us", 1e3), ("s", 1e9), ("m", 60e9), ("h", 3600e9), ("", 1e9),
   ]
 
-  package init?(argument: String) {
-    guard let unit = DurationOption.units.first(where: { argument.hasSuffix($0.suffix) }),
-      let number = decimal(argument.dropLast(unit.suffix.count)), number > 0
-    else { return nil }
-    let nanoseconds = number * unit.nanoseconds
-    // A century: no overflow when it is added to a clock.
-    guard nanoseconds >= 1, nanoseconds < 3.2e18 else { return nil }
-    self.nanoseconds = UInt64(nanoseconds)
+  /// Throws ValidationError, which says what was expected.
+  package init(parsing text: String) throws {
+    // A century at most: no overflow when it is added to a clock.
+    guard let unit = DurationOption.units.first(where: { text.hasSuffix($0.suffix) }),
+      let number = decimal(text.dropLast(unit.suffix.count)), (1..<3.2e18).contains(number * unit.nanoseconds)
+    else { throw ValidationError("'\(text)' is no time; expected a number above 0, alone or with us, ms, s, m or h") }
+    nanoseconds = UInt64(number * unit.nanoseconds)
   }
 }
 
 /// A number of bytes like `16M`, `16MiB`, `65536`; at most 1 GiB.
-package struct SizeOption: ExpressibleByArgument, Equatable {
+package struct SizeOption: Equatable {
   package var bytes: Int
 
   package init(bytes: Int) { self.bytes = bytes }
 
-  package init?(argument: String) {
-    var text = argument.uppercased()[...]
-    if text.hasSuffix("IB") { text = text.dropLast(2) } else if text.hasSuffix("B") { text = text.dropLast() }
+  /// Throws ValidationError, which says what was expected.
+  package init(parsing text: String) throws {
+    var digits = text.uppercased()[...]
+    if digits.hasSuffix("IB") {
+      digits = digits.dropLast(2)
+    } else if digits.hasSuffix("B") {
+      digits = digits.dropLast()
+    }
     let units: [Character: Double] = ["K": 1024, "M": 1_048_576, "G": 1_073_741_824]
-    let unit = text.last.flatMap { units[$0] }
-    guard let number = decimal(unit == nil ? text : text.dropLast()) else { return nil }
-    let bytes = number * (unit ?? 1)
-    guard bytes >= 1, bytes <= Double(1 << 30) else { return nil }
-    self.bytes = Int(bytes)
+    let unit = digits.last.flatMap { units[$0] }
+    let number = decimal(unit == nil ? digits : digits.dropLast()) ?? 0
+    guard (1...Double(1 << 30)).contains(number * (unit ?? 1)) else {
+      throw ValidationError("'\(text)' is no size; expected a number from 1 to 1G, alone or with K, M or G")
+    }
+    bytes = Int(number * (unit ?? 1))
   }
-
-  package var defaultValueDescription: String { "\(bytes >> 20)M" }
 }
 
 /// Digits with at most one point: what `Double` accepts beyond that (`nan`, `0x1p3`) is a mistake here.

@@ -66,24 +66,14 @@ struct OutputOptions: ParsableArguments {
     rules.filter.classes = CommandClasses(try classes.flatMap(Self.commandClasses))
     rules.filter.hiddenClasses = CommandClasses(try notClass.flatMap(Self.commandClasses))
     rules.filter.isErrorsOnly = errors
-    rules.filter.slowerThanNanoseconds = try slowerThan.map { text in
-      guard let duration = DurationOption(argument: text) else {
-        throw ValidationError("'\(text)' is no time; expected a number above 0, alone or with us, ms, s, m or h")
-      }
-      return duration.nanoseconds
-    }
+    rules.filter.slowerThanNanoseconds = try slowerThan.map { try DurationOption(parsing: $0).nanoseconds }
     rules.filter.database = try database.map { text in
       guard let number = Int64(text), number >= 0 else {
         throw ValidationError("'\(text)' is no database; expected its number, 0 or above")
       }
       return number
     }
-    rules.maximumValueBytes = try maxValue.map { text in
-      guard let size = SizeOption(argument: text) else {
-        throw ValidationError("'\(text)' is no size; expected a number above 0, alone or with K, M or G")
-      }
-      return size.bytes
-    }
+    rules.maximumValueBytes = try maxValue.map { try SizeOption(parsing: $0).bytes }
     return rules
   }
 

@@ -1,4 +1,5 @@
 // What may stand on the command line.
+import ArgumentParser
 import TapCommandLine
 import Testing
 
@@ -9,34 +10,38 @@ import Testing
     ("10", 10_000_000_000), ("1.5", 1_500_000_000), ("1.5s", 1_500_000_000), ("200ms", 200_000_000), ("5us", 5000),
     ("2m", 120_000_000_000), ("1h", 3_600_000_000_000),
   ])
-  func durations(text: String, nanoseconds: UInt64) {
-    #expect(DurationOption(argument: text)?.nanoseconds == nanoseconds)
+  func durations(text: String, nanoseconds: UInt64) throws {
+    #expect(try DurationOption(parsing: text).nanoseconds == nanoseconds)
   }
 
   @Test(arguments: ["", "s", "-1", "0", "0ms", "nan", "inf", "1e3", "0x10", "1..5", "1 s", "99999999999h", "soon"])
   func noDurations(text: String) {
-    #expect(DurationOption(argument: text) == nil)
+    #expect(throws: ValidationError.self) { try DurationOption(parsing: text) }
   }
 
   @Test(arguments: [
     ("65536", 65536), ("256K", 262_144), ("256k", 262_144), ("16M", 16_777_216), ("16MiB", 16_777_216),
     ("16MB", 16_777_216), ("1G", 1_073_741_824), ("1.5M", 1_572_864),
   ])
-  func sizes(text: String, bytes: Int) {
-    #expect(SizeOption(argument: text)?.bytes == bytes)
+  func sizes(text: String, bytes: Int) throws {
+    #expect(try SizeOption(parsing: text).bytes == bytes)
   }
 
   @Test(arguments: ["", "M", "0", "-1M", "2G", "99999999999999999999", "1T", "big", "1 M", "0x10M"])
   func noSizes(text: String) {
-    #expect(SizeOption(argument: text) == nil)
+    #expect(throws: ValidationError.self) { try SizeOption(parsing: text) }
   }
 
   @Test(arguments: [
-    (1, 262_144), (262_144, 262_144), (262_145, 524_288), (3_000_000, 4_194_304), (16_777_216, 16_777_216),
-    (1_073_741_824, 1_073_741_824), (Int.max, 1_073_741_824),
+    ("256K", 262_144), ("262145", 524_288), ("3000000", 4_194_304), ("16M", 16_777_216), ("1G", 1_073_741_824),
   ])
-  func ringsArePowersOfTwo(asked: Int, given: Int) {
-    #expect(KernelSettings.ringBytes(roundingUp: asked) == given)
+  func ringsArePowersOfTwo(asked: String, given: Int) throws {
+    #expect(KernelSettings.ringBytes(roundingUp: try CaptureOptions.ringSize(asked).bytes) == given)
+  }
+
+  @Test(arguments: ["1", "262143", "2G", "much"])
+  func noRings(asked: String) {
+    #expect(throws: ValidationError.self) { try CaptureOptions.ringSize(asked) }
   }
 
   @Test func aCommandLine() throws {

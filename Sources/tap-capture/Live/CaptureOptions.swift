@@ -6,20 +6,23 @@ struct CaptureOptions: ParsableArguments {
   @Option(
     name: .long,
     help: ArgumentHelp(
-      "Capture at most so many bytes of each call that sends or receives; the rest is a gap.", valueName: "size"))
+      "Capture at most so many bytes of each call that sends or receives; the rest is a gap.", valueName: "size"),
+    transform: SizeOption.init(parsing:))
   var maxBytes: SizeOption?
 
   @Option(
     name: .long,
-    help: ArgumentHelp("Stop after this time: seconds, or a number with ms, s, m or h.", valueName: "time"))
+    help: ArgumentHelp("Stop after this time: seconds, or a number with ms, s, m or h.", valueName: "time"),
+    transform: DurationOption.init(parsing:))
   var duration: DurationOption?
 
   @Option(
     name: .long,
     help: ArgumentHelp(
       "Size of the ring between the kernel and this program, rounded up to a power of two; 256K to 1G. What does not fit "
-        + "is lost, and its size is told.",
-      valueName: "size"))
+        + "is lost, and its size is told. (default: 16M)",
+      valueName: "size"),
+    transform: CaptureOptions.ringSize)
   var buffer = SizeOption(bytes: 16 << 20)
 
   @Flag(name: .long, help: "Show rates, the fill of the ring and losses each second, on standard error.")
@@ -45,4 +48,13 @@ struct CaptureOptions: ParsableArguments {
       "A command to run and capture, with its children. Its standard output goes to standard error, and its exit status "
         + "is that of tap-capture.", valueName: "command"))
   var command: [String] = []
+
+  /// The size of the ring; throws where the kernel program could not have one of that size.
+  static func ringSize(_ text: String) throws -> SizeOption {
+    let size = try SizeOption(parsing: text)
+    guard KernelSettings.ringBytesRange.contains(size.bytes) else {
+      throw ValidationError("a ring of \(text) is not possible; expected 256K to 1G")
+    }
+    return size
+  }
 }

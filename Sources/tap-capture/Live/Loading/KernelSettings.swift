@@ -14,9 +14,8 @@ struct KernelSettings: Equatable {
 
   static let ringBytesRange = (256 << 10)...(1 << 30)
 
-  /// The next power of two, within `ringBytesRange`.
+  /// The next power of two, for a size within `ringBytesRange`.
   static func ringBytes(roundingUp bytes: Int) -> Int {
-    let clamped = min(max(bytes, ringBytesRange.lowerBound), ringBytesRange.upperBound)
-    return clamped.nonzeroBitCount == 1 ? clamped : 1 << (Int.bitWidth - clamped.leadingZeroBitCount)
+    bytes.nonzeroBitCount == 1 ? bytes : 1 << (Int.bitWidth - bytes.leadingZeroBitCount)
   }
 }
