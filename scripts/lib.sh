@@ -32,6 +32,10 @@ build_needs=(
   pkg-config=pkg-config)
 redis_needs=(redis-tools=redis-check-rdb)
 test_needs=(bpftool=bpftool busybox-static=/usr/bin/busybox containerd=containerd docker.io=dockerd iproute2=ip libcap2-bin=setcap procps=ps 'python3-venv=/usr/lib/python3*/ensurepip' podman=podman runc=runc util-linux=unshare mandoc=mandoc)
+# The clients of Redis in other languages that test_clients.py runs: 10 MB.
+client_needs=(
+  php-cli=php 'php-redis=/usr/lib/php/*/redis.so' ruby=ruby 'ruby-redis=/usr/share/rubygems-integration/all/gems/redis-*/lib/redis.rb'
+  perl=perl libredis-perl=/usr/share/perl5/Redis.pm nodejs=node node-redis=/usr/share/nodejs/redis/package.json)
 guest_needs=(qemu-system-x86=qemu-system-x86_64 busybox-static=/usr/bin/busybox cpio=cpio)
 bench_needs=(gcc=gcc valgrind=valgrind tcpdump=tcpdump tshark=tshark)
 
@@ -114,7 +118,7 @@ run_swift() {
 
 # The Python of the end-to-end tests and the benchmarks, with the pinned packages of Tests/e2e/requirements.txt.
 make_venv() {
-  need "${test_needs[@]}"
+  need "${test_needs[@]}" "${client_needs[@]}"
   local wanted=Tests/e2e/requirements.txt
   cmp -s "$wanted" "$venv/installed.txt" && return
   say "making the Python environment .build/venv"
