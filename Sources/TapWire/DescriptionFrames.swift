@@ -93,10 +93,15 @@ public struct FlowFrame: Equatable, Sendable {
   public var peerPID: UInt64?
   /// Whether calls of several threads overlapped: all bytes are counted, but from here on their order is not certain.
   public var isInterleaved: Bool
+  /// The flow of the other end, where the capture holds both.
+  public var peerFlow: UInt64?
+  /// The process at the other end of the connection, where it is on the same machine and known.
+  public var peerProcess: UInt64?
 
   public init(
     id: UInt64, process: UInt64?, transport: String, local: Address, remote: Address, role: Role, isPreexisting: Bool,
-    opened: UInt64? = nil, peerPID: UInt64? = nil, isInterleaved: Bool = false
+    opened: UInt64? = nil, peerPID: UInt64? = nil, isInterleaved: Bool = false, peerFlow: UInt64? = nil,
+    peerProcess: UInt64? = nil
   ) {
     self.id = id
     self.process = process
@@ -108,6 +113,8 @@ public struct FlowFrame: Equatable, Sendable {
     self.opened = opened
     self.peerPID = peerPID
     self.isInterleaved = isInterleaved
+    self.peerFlow = peerFlow
+    self.peerProcess = peerProcess
   }
 
   public init(_ frame: Frame) throws(WireError) {
@@ -131,6 +138,8 @@ public struct FlowFrame: Equatable, Sendable {
       case "opened": opened = try fields.readUnsigned()
       case "peer_pid": peerPID = try fields.readUnsigned()
       case "interleaved": isInterleaved = try fields.readBool()
+      case "peer_flow": peerFlow = try fields.readUnsigned()
+      case "peer_process": peerProcess = try fields.readUnsigned()
       default: _ = try fields.readItem()
       }
     }
@@ -140,7 +149,9 @@ public struct FlowFrame: Equatable, Sendable {
     output.appendFrame(.flow, fields: 3) { output in
       output.appendUnsigned(id)
       if let process { output.appendUnsigned(process) } else { output.appendNull() }
-      let extras = [isPreexisting, opened != nil, peerPID != nil, isInterleaved].count { $0 }
+      let extras = [
+        isPreexisting, opened != nil, peerPID != nil, isInterleaved, peerFlow != nil, peerProcess != nil,
+      ].count { $0 }
       output.appendMapHead(4 + extras)
       output.appendText("transport" as StaticString)
       output.appendText(transport)
@@ -165,6 +176,14 @@ public struct FlowFrame: Equatable, Sendable {
       if isInterleaved {
         output.appendText("interleaved" as StaticString)
         output.appendBool(true)
+      }
+      if let peerFlow {
+        output.appendText("peer_flow" as StaticString)
+        output.appendUnsigned(peerFlow)
+      }
+      if let peerProcess {
+        output.appendText("peer_process" as StaticString)
+        output.appendUnsigned(peerProcess)
       }
     }
   }

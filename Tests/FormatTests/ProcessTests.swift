@@ -87,6 +87,19 @@ import Testing
     #expect(Formatted(Self.stream(description), style: .json(showsLabels: true)).text.contains(labelled))
   }
 
+  @Test func thePeerIsTheProcessAtTheOtherEnd() {
+    var stream = Stream()
+    stream.append([2, 1, 1, ["transport": "tcp", "local": "a", "remote": "b", "role": "client", "peer_process": 2]])
+    stream.process(1, ["comm": "redis-cli"])
+    stream.exchange(request: ["a": 1], response: nil)
+    stream.process(2, ["comm": "redis-server", "container": ["id": "c", "name": "cache"]])
+    stream.exchange(request: ["a": 1], response: nil)
+    let lines = Formatted(stream.ended).lines
+    #expect(lines.map { $0.contains(#""process":{"comm":"redis-cli"}"#) } == [true, true])
+    #expect(!lines[0].contains("peer"))
+    #expect(lines[1].contains(#","peer":{"comm":"redis-server","container_id":"c","container":"cache"}"#))
+  }
+
   /// A name that both have does not stand twice.
   @Test func aContainerOfAStranger() {
     let text = Formatted(Self.stream(["image": "x", "container": ["image": "y"]])).text

@@ -49,6 +49,14 @@ struct {
   __type(value, __u8);
 } listeners SEC(".maps");
 
+// Connections of interest, by the `own_end` of the flow that is: who has the other end is told of, too.
+struct {
+  __uint(type, BPF_MAP_TYPE_LRU_HASH);
+  __uint(max_entries, 16384);
+  __type(key, __u64);
+  __type(value, __u8);
+} wanted_ends SEC(".maps");
+
 // Ends of flows that found no room in the ring; tap-capture collects them.
 struct {
   __uint(type, BPF_MAP_TYPE_HASH);

@@ -62,8 +62,11 @@ static __always_inline bool begin_transfer(struct transfer_steps *steps, struct 
     note_dismissed(flow, length);
     return false;
   }
-  if (!flow_is_wanted(sk, flow))
+  if (!flow_is_wanted(sk, flow)) {
+    if (settings.filter_role != TAP_ROLE_UNKNOWN)
+      tell_of_other_end(sk, flow);
     return false;
+  }
 
   struct task_struct *task = bpf_get_current_task_btf();
   bool process_wanted = flow_process_is_wanted(flow, task);
@@ -79,6 +82,7 @@ static __always_inline bool begin_transfer(struct transfer_steps *steps, struct 
   if (!flow->is_wanted) {
     if (!process_wanted) {
       __sync_fetch_and_add(&flow->about.unwanted[direction], moved);
+      tell_of_other_end(sk, flow);
       return false;
     }
     want_flow(sk, flow, task);

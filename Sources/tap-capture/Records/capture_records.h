@@ -21,6 +21,7 @@ enum tap_record_kind {
   TAP_RECORD_FORK,
   TAP_RECORD_EXEC,
   TAP_RECORD_EXIT,
+  TAP_RECORD_OTHER_END,
 };
 
 enum tap_direction {
@@ -113,6 +114,11 @@ struct tap_flow_record {
   __u64 unwanted[2];  // bytes that had moved before the flow was of interest, by direction
   __u64 moved[2];     // bytes moved so far
   __u64 unseen_at_end;  // of these, received at the end where no engine looks
+  // What tells the two ends of a connection within this machine: what one end calls its own is the other's other. 0: not
+  // known.
+  __u64 own_end;
+  __u64 other_end;
+  struct tap_process_key other_process;  // who uses the other end of a unix socket, where that is of no interest; tgid 0: not known
   struct tap_address local;
   struct tap_address remote;
   __u32 peer_pid;  // of a unix socket's other end, as SO_PEERCRED tells it; 0: not known
@@ -122,6 +128,16 @@ struct tap_flow_record {
   __u8 is_dismissed;  // the connection goes on; its first bytes are of a protocol that is not asked for
   __u8 end_reason;    // enum tap_end_reason
   __u8 reserved[3];
+  __u8 comm[TAP_COMM_BYTES];
+};
+
+// The other end of a connection that is of interest, which is of none itself: who has it.
+struct tap_other_end_record {
+  __u32 kind;
+  __u32 reserved;
+  __u64 time_ns;
+  __u64 other_end;  // of the end of interest, its `own_end`
+  struct tap_process_key process;
   __u8 comm[TAP_COMM_BYTES];
 };
 

@@ -20,6 +20,8 @@ final class DescribedProcess {
 final class DescribedFlow {
   let role: Role
   let process: UInt64?
+  /// The process at the other end.
+  let peerProcess: UInt64?
   /// JSON: `,"client":…,"server":…`, and behind it `,"connection":{…}` where a decoder has told its state. Pretty: empty.
   @exclusivity(unchecked) private(set) var text: ByteBuffer
   private let endsBytes: Int
@@ -27,9 +29,10 @@ final class DescribedFlow {
   var isUndecoded = false
   var lastUse: UInt64
 
-  init(role: Role, process: UInt64?, text: consuming ByteBuffer, lastUse: UInt64) {
+  init(role: Role, process: UInt64?, peerProcess: UInt64?, text: consuming ByteBuffer, lastUse: UInt64) {
     self.role = role
     self.process = process
+    self.peerProcess = peerProcess
     endsBytes = text.count
     self.text = text
     self.lastUse = lastUse
@@ -87,7 +90,9 @@ struct Descriptions: ~Copyable {
     makeRoom()
   }
 
-  mutating func describeFlow(_ id: UInt64, role: Role, process: UInt64?, text: consuming ByteBuffer) {
+  mutating func describeFlow(
+    _ id: UInt64, role: Role, process: UInt64?, peerProcess: UInt64?, text: consuming ByteBuffer
+  ) {
     let known = flows[id]
     closeFlow(id)
     if let process {
@@ -100,7 +105,7 @@ struct Descriptions: ~Copyable {
     }
     uses &+= 1
     keptBytes += Descriptions.cost(text)
-    let flow = DescribedFlow(role: role, process: process, text: text, lastUse: uses)
+    let flow = DescribedFlow(role: role, process: process, peerProcess: peerProcess, text: text, lastUse: uses)
     flows[id] = flow
     if let known { setConnection(of: flow, to: known.connection) }
     makeRoom()

@@ -70,7 +70,9 @@ package struct FormatStage: Stage, ~Copyable {
     let flow = descriptions.flow(exchange.flow)
     let process = (exchange.process ?? flow?.process).flatMap { descriptions.process($0) }
     if isJSON {
-      try jsonLine.append(exchange, within: frame, flow: flow, process: process, clock: &clock, to: &output)
+      let peer = flow?.peerProcess.flatMap { descriptions.process($0) }
+      try jsonLine.append(
+        exchange, within: frame, flow: flow, process: process, peer: peer, clock: &clock, to: &output)
     } else {
       try prettyLine.append(exchange, flow: flow, process: process, to: &output)
     }
@@ -94,7 +96,8 @@ package struct FormatStage: Stage, ~Copyable {
 
   private mutating func describe(_ flow: FlowFrame) {
     let text = isJSON ? flow.jsonText() : ByteBuffer(capacityBytes: 16)
-    descriptions.describeFlow(flow.id, role: flow.role, process: flow.process, text: text)
+    descriptions.describeFlow(
+      flow.id, role: flow.role, process: flow.process, peerProcess: flow.peerProcess, text: text)
   }
 
   private mutating func describe(_ connection: ConnectionFrame) throws(WireError) {

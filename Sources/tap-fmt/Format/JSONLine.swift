@@ -13,7 +13,7 @@ struct JSONLine: ~Copyable {
 
   mutating func append(
     _ exchange: ExchangeFrame, within frame: Frame, flow: DescribedFlow?, process: DescribedProcess?,
-    clock: inout WallClock, to output: inout Output
+    peer: DescribedProcess?, clock: inout WallClock, to output: inout Output
   ) throws(WireError) {
     let isSpliced = try canSplice(exchange, within: frame)
     shapes.forget()
@@ -44,6 +44,10 @@ struct JSONLine: ~Copyable {
     if let flow { output.append(flow.text.bytes) } else { output.append(",\"client\":null,\"server\":null") }
     output.append(",\"process\":")
     if let process, !process.text.isEmpty { output.append(process.text.bytes) } else { output.append("null") }
+    if let peer, !peer.text.isEmpty {
+      output.append(",\"peer\":")
+      output.append(peer.text.bytes)
+    }
     try appendFlags(exchange.flags, to: &output)
     output.append("}\n")
   }
@@ -172,7 +176,7 @@ private func isReserved(_ name: UnsafeRawBufferPointer) -> Bool {
     equal(name, UnsafeRawBufferPointer(start: reserved.utf8Start, count: reserved.utf8CodeUnitCount))
   }
   switch name.count {
-  case 4: return matches("time")
+  case 4: return matches("time") || matches("peer")
   case 5: return matches("flags") || matches("local")
   case 6: return matches("client") || matches("server") || matches("remote")
   case 7: return matches("latency") || matches("process") || matches("request")

@@ -14,6 +14,9 @@ struct OpenFlow {
   var keyFrame: UInt64
   /// The process that the flow's frame names.
   var process: UInt64
+  /// The other end of the connection, where it is on this machine and known: its flow if that is captured, its process.
+  var peerFlow: UInt64?
+  var peerProcess: UInt64?
   /// It belongs to our own pipeline: nothing of it goes out.
   var isOwn = false
   var isOverlapping = false
@@ -34,6 +37,7 @@ struct EventRecorder: ~Copyable {
   private var users = UserNames()
   private var containers = ContainerCatalog()
   private var lastProcessID: UInt64 = 0
+  private var otherEnds = OtherEnds()
   private var endedAtLast: Set<UInt64>?
   /// Named by the user: traced even if downstream of our output.
   private let askedFor: Set<Int32>
@@ -69,6 +73,8 @@ struct EventRecorder: ~Copyable {
       if let exec = load(record, tap_exec_record.self) { execute(exec, record) }
     case TAP_RECORD_EXIT:
       if let exit = load(record, tap_exit_record.self) { processes.exit(exit) }
+    case TAP_RECORD_OTHER_END:
+      if let end = load(record, tap_other_end_record.self) { learnOtherEnd(end) }
     default:
       break
     }
@@ -123,8 +129,7 @@ struct EventRecorder: ~Copyable {
 
   private mutating func noteOverlap(_ id: UInt64, _ flow: UnsafeMutablePointer<OpenFlow>) {
     flow.pointee.isOverlapping = true
-    FlowFrame(flow.pointee.record, process: flow.pointee.process, isInterleaved: true).append(to: &output.buffer)
-    output.endRecord()
+    send(flow)
     notice(
       .warning, "several threads use flow \(id) at once: its bytes are all counted, their order is not certain",
       counters: [("flow", id)])
@@ -143,7 +148,9 @@ struct EventRecorder: ~Copyable {
     let frame = describe(updating(process, uid: key.uid, comm: process.comm))
     flow.pointee.key = key
     flow.pointee.epoch = processes.epoch
+    guard frame != flow.pointee.keyFrame else { return }
     flow.pointee.keyFrame = frame
+    if let peer = flow.pointee.peerFlow { tellPeer(peer, of: frame) }
   }
 
   /// The id of the process's frame, which is sent first if it was not yet.
@@ -218,6 +225,54 @@ struct EventRecorder: ~Copyable {
     }
   }
 
+  // MARK: The other end
+
+  /// Finds the other end of a flow that begins, and has its frame sent again with this one as its peer.
+  private mutating func connect(_ flow: UnsafeMutablePointer<OpenFlow>) {
+    let record = flow.pointee.record
+    otherEnds.insert(record, process: flow.pointee.process)
+    guard let other = otherEnds.other(of: record), other.flow != record.flow_id else {
+      flow.pointee.peerProcess = processWithoutFlow(at: record).map { describe($0) }
+      return
+    }
+    flow.pointee.peerFlow = other.flow
+    flow.pointee.peerProcess = other.process
+    if let peer = flows[other.flow], !peer.pointee.isOwn {
+      peer.pointee.peerFlow = record.flow_id
+      flow.pointee.peerProcess = peer.pointee.keyFrame
+      tellPeer(other.flow, of: flow.pointee.process)
+    }
+  }
+
+  /// Who has the other end of a unix socket, where no flow of theirs is captured, or not yet.
+  private func processWithoutFlow(at record: tap_flow_record) -> KnownProcess? {
+    if record.other_process.tgid != 0 { return processes.process(record.other_process) }
+    // Who connected just now. For a client it would be who called listen(2), which need not be who serves.
+    guard record.role == UInt8(TAP_ROLE_SERVER.rawValue), record.is_joined == 0 else { return nil }
+    return processes.known(Int32(bitPattern: record.peer_pid))
+  }
+
+  /// The process at the other end of `id`'s connection is another one than was said, or was not known.
+  private mutating func tellPeer(_ id: UInt64, of process: UInt64) {
+    guard let flow = flows[id], !flow.pointee.isOwn, flow.pointee.peerProcess != process else { return }
+    flow.pointee.peerProcess = process
+    send(flow)
+  }
+
+  /// The other end is none that is captured; who has it is known all the same.
+  private mutating func learnOtherEnd(_ record: tap_other_end_record) {
+    guard let end = otherEnds[record.other_end], flows[end.flow]?.pointee.isOwn == false else { return }
+    latestTime = record.time_ns
+    let comm = withUnsafeBytes(of: record.comm) { Array($0.prefix { $0 != 0 }) }
+    let process = updating(processes.process(record.process), uid: record.process.uid, comm: comm)
+    tellPeer(end.flow, of: describe(process))
+  }
+
+  private mutating func send(_ flow: UnsafeMutablePointer<OpenFlow>) {
+    FlowFrame(flow.pointee).append(to: &output.buffer)
+    output.endRecord()
+  }
+
   // MARK: Flows
 
   private mutating func open(_ record: tap_flow_record) {
@@ -237,8 +292,8 @@ struct EventRecorder: ~Copyable {
     flow.pointee.keyFrame = id
     flow.pointee.process = id
     totals.flows += 1
-    FlowFrame(record, process: id, isInterleaved: false).append(to: &output.buffer)
-    output.endRecord()
+    connect(flow)
+    send(flow)
     for direction in [Direction.sent, .received] {
       let unwanted = direction == .received ? record.unwanted.1 : record.unwanted.0
       guard unwanted > 0 else { continue }
@@ -312,6 +367,7 @@ struct EventRecorder: ~Copyable {
 
   private mutating func forget(_ id: UInt64, _ flow: UnsafeMutablePointer<OpenFlow>) {
     unixFlows.remove(id)
+    otherEnds.end(flow.pointee.record)
     flows[id] = nil
     flow.deallocate()
   }

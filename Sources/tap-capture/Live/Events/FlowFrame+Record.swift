@@ -4,7 +4,8 @@ import Glibc
 import TapWire
 
 extension FlowFrame {
-  init(_ record: tap_flow_record, process: UInt64, isInterleaved: Bool) {
+  init(_ flow: OpenFlow) {
+    let record = flow.record
     let role: Role =
       switch tap_role(UInt32(record.role)) {
       case TAP_ROLE_CLIENT: .client
@@ -12,11 +13,12 @@ extension FlowFrame {
       default: .unknown
       }
     self.init(
-      id: record.flow_id, process: process, transport: record.isUnix ? "unix" : "tcp",
+      id: record.flow_id, process: flow.process, transport: record.isUnix ? "unix" : "tcp",
       local: Address(record.local, family: record.family), remote: Address(record.remote, family: record.family),
       role: role, isPreexisting: record.is_joined != 0,
       opened: record.opened_ns == 0 ? nil : record.opened_ns,
-      peerPID: record.peer_pid == 0 ? nil : UInt64(record.peer_pid), isInterleaved: isInterleaved)
+      peerPID: record.peer_pid == 0 ? nil : UInt64(record.peer_pid), isInterleaved: flow.isOverlapping,
+      peerFlow: flow.peerFlow, peerProcess: flow.peerProcess)
   }
 }
 

@@ -160,6 +160,9 @@ struct ProcessTable {
 
   mutating func update(_ process: KnownProcess) { processes[process.pid] = process }
 
+  /// The process that has this number now.
+  func known(_ pid: Int32) -> KnownProcess? { processes[pid].flatMap { $0.isBare ? nil : $0 } }
+
   func comm(of pid: Int32) -> [UInt8]? { processes[pid]?.comm }
 
   /// The parents of a process as far as they are known, the nearest first.
