@@ -10,6 +10,7 @@ let package = Package(
     .executable(name: "tap-capture", targets: ["tap-capture"]),
     .executable(name: "tap-resp", targets: ["tap-resp"]),
     .executable(name: "tap-http", targets: ["tap-http"]),
+    .executable(name: "tap-merge", targets: ["tap-merge"]),
     .executable(name: "tap-fmt", targets: ["tap-fmt"]),
   ],
   dependencies: [
@@ -41,6 +42,11 @@ let package = Package(
       name: "tap-resp", dependencies: ["TapWire", "TapCommandLine", "RESP", argumentParser], exclude: ["Decoder"]),
     .executableTarget(name: "tap-http", dependencies: ["TapWire", "TapCommandLine", argumentParser]),
 
+    // Joined.
+    .target(name: "Merge", dependencies: ["TapWire"], path: "Sources/tap-merge/Merge"),
+    .executableTarget(
+      name: "tap-merge", dependencies: ["TapWire", "TapCommandLine", "Merge", argumentParser], exclude: ["Merge"]),
+
     // Formatted.
     .target(name: "Format", dependencies: ["TapWire"], path: "Sources/tap-fmt/Format"),
     .executableTarget(
@@ -56,6 +62,7 @@ let package = Package(
     .target(name: "DecoderChecks", dependencies: ["TapWire", "RESP"], path: "Tests/Fuzz/Checks"),
     .testTarget(
       name: "RESPTests", dependencies: ["TapWire", "RESP", "Support", "DecoderChecks"], exclude: ["Vectors"]),
+    .testTarget(name: "MergeTests", dependencies: ["TapWire", "Merge", "Support"]),
     .testTarget(name: "FormatTests", dependencies: ["TapWire", "Format", "Support"], exclude: ["Golden"]),
   ],
   swiftLanguageModes: [.v6]

@@ -21,6 +21,8 @@ public struct ExchangeFrame {
   public var process: UInt64?
   /// What the decoder says about the exchange beyond what was sent: a CBOR map with the names that the JSON output shows.
   public var annotations: UnsafeRawBufferPointer?
+  /// What the server's side of the connection saw of the same exchange: a CBOR map (`ServerView`).
+  public var server: UnsafeRawBufferPointer?
 
   public init(_ frame: Frame) throws(WireError) {
     try frame.require(7, "exchange")
@@ -42,12 +44,17 @@ public struct ExchangeFrame {
     process = frame.fieldCount > 8 && !fields.readNullIfPresent() ? try fields.readUnsigned() : nil
     annotations =
       frame.fieldCount > 9 && !fields.readNullIfPresent() ? try fields.readMapItem("annotations, a map or null") : nil
+    if frame.fieldCount > 10, !fields.readNullIfPresent() {
+      var view = fields
+      _ = try ServerView(&view)
+      server = try fields.readItem()
+    }
   }
 
   public init(
     flow: UInt64, start: UInt64, end: UInt64?, protocolName: UnsafeRawBufferPointer, request: UnsafeRawBufferPointer?,
     response: UnsafeRawBufferPointer?, flags: UnsafeRawBufferPointer, firstByte: UInt64?, process: UInt64?,
-    annotations: UnsafeRawBufferPointer? = nil
+    annotations: UnsafeRawBufferPointer? = nil, server: UnsafeRawBufferPointer? = nil
   ) {
     self.flow = flow
     self.start = start
@@ -59,6 +66,7 @@ public struct ExchangeFrame {
     self.firstByte = firstByte
     self.process = process
     self.annotations = annotations
+    self.server = server
   }
 
   /// Writes the frame. Its length is computed first, so that nothing is moved; trailing nulls are left out.
@@ -66,14 +74,15 @@ public struct ExchangeFrame {
   /// Large maps go to the kernel from where they lie: the output does not grow to their size.
   @inlinable
   public func append(to output: inout Output) {
-    let trailing = annotations != nil ? 3 : process != nil ? 2 : firstByte != nil ? 1 : 0
+    let trailing = server != nil ? 4 : annotations != nil ? 3 : process != nil ? 2 : firstByte != nil ? 1 : 0
     var content = 2 + cborHeadBytes(flow) + cborHeadBytes(start)
     content += end.map { cborHeadBytes($0) } ?? 1
     content += cborHeadBytes(UInt64(protocolName.count)) + protocolName.count
     content += (request?.count ?? 1) + (response?.count ?? 1) + flags.count
     if trailing > 0 { content += firstByte.map { cborHeadBytes($0) } ?? 1 }
     if trailing > 1 { content += process.map { cborHeadBytes($0) } ?? 1 }
-    content += annotations?.count ?? 0
+    if trailing > 2 { content += annotations?.count ?? 1 }
+    content += server?.count ?? 0
     output.buffer.reserve(min(content, Output.flushThresholdBytes) + 64)
     // The heads in one go: 37 bytes at most.
     let tail = output.buffer.unusedTail.assumingMemoryBound(to: UInt8.self)
@@ -96,6 +105,7 @@ public struct ExchangeFrame {
     if trailing > 0 { written &+= storeOptional(firstByte, at: tail + written) }
     if trailing > 1 { written &+= storeOptional(process, at: tail + written) }
     if trailing > 2 { written &+= store(annotations, at: tail + written) }
+    if trailing > 3 { written &+= store(server, at: tail + written) }
     output.buffer.useTail(written)
     output.endRecord()
   }
@@ -111,6 +121,7 @@ public struct ExchangeFrame {
     if trailing > 0 { output.buffer.appendOptional(firstByte) }
     if trailing > 1 { output.buffer.appendOptional(process) }
     if trailing > 2 { output.appendMap(annotations) }
+    if trailing > 3 { output.appendMap(server) }
     output.endRecord()
   }
 

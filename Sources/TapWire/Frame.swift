@@ -109,7 +109,7 @@ public struct Frame {
   }
 
   /// Takes the frame in `encoded`, a whole byte string with its head.
-  init(encoded: UnsafeRawBufferPointer, streamOffset: UInt64) throws(WireError) {
+  package init(encoded: UnsafeRawBufferPointer, streamOffset: UInt64) throws(WireError) {
     var outer = CBORReader(encoded, streamOffset: streamOffset)
     let content = try outer.readString()
     try self.init(encoded: encoded, headBytes: encoded.count - content.count, streamOffset: streamOffset)

@@ -38,6 +38,13 @@ public struct FrameReader: ~Copyable {
   @inline(__always)
   public mutating func nextReady() throws(StageFailure) -> Frame? { try next(mayWait: false) }
 
+  /// Whether there is more to read, its end included, within so many nanoseconds.
+  func waitForInput(nanoseconds: UInt64) -> Bool {
+    var input = pollfd(fd: descriptor, events: Int16(POLLIN), revents: 0)
+    // A signal does not count as input, and what it interrupts need not be exact.
+    return poll(&input, 1, Int32(clamping: nanoseconds / 1_000_000)) > 0
+  }
+
   @inline(__always)
   private mutating func next(mayWait: Bool) throws(StageFailure) -> Frame? {
     if chunked == nil,

@@ -10,6 +10,17 @@ public protocol Stage: ~Copyable {
 
   /// The scope of ids ends: an end frame follows, or the stream was cut short. Emit what is pending, forget the ids.
   mutating func endScope(into output: inout Output)
+
+  /// How long the stage holds things back while no input comes, in nanoseconds; nil where it waits for nothing.
+  var patienceNanoseconds: UInt64? { get }
+
+  /// No input has come for so long. Emit what was held back.
+  mutating func losePatience(into output: inout Output)
+}
+
+extension Stage where Self: ~Copyable {
+  public var patienceNanoseconds: UInt64? { nil }
+  public mutating func losePatience(into output: inout Output) {}
 }
 
 /// Runs a stage over stdin and stdout.
@@ -31,7 +42,7 @@ public struct StageLoop: ~Copyable {
   /// Reads to the end of input and returns the exit status.
   public mutating func run(_ stage: inout some Stage & ~Copyable) -> ExitStatus {
     do throws(StageFailure) {
-      while let frame = try nextFrame() {
+      while let frame = try nextFrame(&stage) {
         do throws(WireError) {
           try deliver(frame, to: &stage)
         } catch {
@@ -51,9 +62,13 @@ public struct StageLoop: ~Copyable {
   }
 
   @inline(__always)
-  private mutating func nextFrame() throws(StageFailure) -> Frame? {
+  private mutating func nextFrame(_ stage: inout some Stage & ~Copyable) throws(StageFailure) -> Frame? {
     if let frame = try reader.nextReady() { return frame }
     output.flush()
+    if let patience = stage.patienceNanoseconds, !reader.waitForInput(nanoseconds: patience) {
+      stage.losePatience(into: &output)
+      output.flush()
+    }
     if let failure = output.failure { throw failure }
     return try reader.next()
   }

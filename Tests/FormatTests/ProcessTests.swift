@@ -100,6 +100,28 @@ import Testing
     #expect(lines[1].contains(#","peer":{"comm":"redis-server","container_id":"c","container":"cache"}"#))
   }
 
+  /// What tap-merge has made of both views.
+  @Test func bothViewsInOneLine() {
+    var stream = Stream()
+    stream.process(1, ["comm": "redis-cli"])
+    stream.process(2, ["comm": "redis-server", "container": ["id": "c", "name": "cache"]])
+    stream.append([2, 1, 1, ["transport": "tcp", "local": "a", "remote": "b", "role": "client", "peer_process": 2]])
+    stream.append([
+      6, 1, 1_000_000, 1_100_129, "redis", ["command": "GET", "args": ["k"]],
+      ["response_type": "null", "response_value": nil],
+      [], 1_090_000, nil, nil,
+      ["flow": 2, "start": 1_030_000, "end": 1_061_500, "first_byte": 1_061_000, "later": [1]],
+    ])
+    let times =
+      #","latency":"100.129µs","latency_ns":100129,"first_byte_ns":90000,"server_latency":"31.5µs","#
+      + #""server_latency_ns":31500,"server_first_byte_ns":31000,"client""#
+    #expect(Formatted(stream.ended).text.contains(times))
+    #expect(
+      Formatted(stream.ended).text.contains(#""peer":{"comm":"redis-server","container_id":"c","container":"cache"}"#))
+    let pretty = Formatted(stream.ended, style: .pretty(isColored: false)).lines
+    #expect(pretty == ["■ redis-cli → cache/redis-server: GET k (nil)  100.129µs (server 31.5µs)"])
+  }
+
   /// A name that both have does not stand twice.
   @Test func aContainerOfAStranger() {
     let text = Formatted(Self.stream(["image": "x", "container": ["image": "y"]])).text

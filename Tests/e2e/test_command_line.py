@@ -6,7 +6,7 @@ import pytest
 
 from harness.pipeline import tool
 
-PROGRAMS = ["tap-capture", "tap-resp", "tap-http", "tap-fmt"]
+PROGRAMS = ["tap-capture", "tap-resp", "tap-http", "tap-merge", "tap-fmt"]
 
 
 def run(*command):

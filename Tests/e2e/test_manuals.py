@@ -7,7 +7,7 @@ import pytest
 
 from harness.pipeline import ROOT, tool
 
-PROGRAMS = ["tap-capture", "tap-resp", "tap-http", "tap-fmt"]
+PROGRAMS = ["tap-capture", "tap-resp", "tap-http", "tap-merge", "tap-fmt"]
 
 
 @pytest.mark.parametrize("program", PROGRAMS)

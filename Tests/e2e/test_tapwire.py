@@ -13,10 +13,10 @@ import cbor2
 import pytest
 
 from harness.cddl import Grammar
-from harness.pipeline import HTTP, JSON, PRETTY, RESP, ROOT, run
+from harness.pipeline import HTTP, JSON, MERGE, PRETTY, RESP, ROOT, run
 
 COUNT = [sys.executable, f"{ROOT}/examples/count.py"]
-STAGES = {"tap-resp": RESP, "tap-http": HTTP, "tap-fmt": PRETTY, "tap-fmt --json": JSON, "count.py": COUNT}
+STAGES = {"tap-resp": RESP, "tap-http": HTTP, "tap-merge": MERGE, "tap-fmt": PRETTY, "tap-fmt --json": JSON, "count.py": COUNT}
 OURS = {name: command for name, command in STAGES.items() if command is not COUNT}
 MEMORY_LIMIT_BYTES = 64 << 20
 

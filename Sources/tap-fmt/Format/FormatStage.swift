@@ -69,12 +69,13 @@ package struct FormatStage: Stage, ~Copyable {
   ) throws(WireError) {
     let flow = descriptions.flow(exchange.flow)
     let process = (exchange.process ?? flow?.process).flatMap { descriptions.process($0) }
+    let server = try exchange.server.map { view throws(WireError) in try ServerView(view) }
+    let peer = (server?.process ?? flow?.peerProcess).flatMap { descriptions.process($0) }
     if isJSON {
-      let peer = flow?.peerProcess.flatMap { descriptions.process($0) }
       try jsonLine.append(
-        exchange, within: frame, flow: flow, process: process, peer: peer, clock: &clock, to: &output)
+        exchange, within: frame, flow: flow, process: process, peer: peer, server: server, clock: &clock, to: &output)
     } else {
-      try prettyLine.append(exchange, flow: flow, process: process, to: &output)
+      try prettyLine.append(exchange, flow: flow, process: process, peer: peer, server: server, to: &output)
     }
     output.endRecord()
   }

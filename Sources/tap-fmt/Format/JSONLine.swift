@@ -13,7 +13,7 @@ struct JSONLine: ~Copyable {
 
   mutating func append(
     _ exchange: ExchangeFrame, within frame: Frame, flow: DescribedFlow?, process: DescribedProcess?,
-    peer: DescribedProcess?, clock: inout WallClock, to output: inout Output
+    peer: DescribedProcess?, server: ServerView?, clock: inout WallClock, to output: inout Output
   ) throws(WireError) {
     let isSpliced = try canSplice(exchange, within: frame)
     shapes.forget()
@@ -41,6 +41,7 @@ struct JSONLine: ~Copyable {
       }
     }
     appendTimes(exchange, to: &output)
+    if let server { append(server, to: &output) }
     if let flow { output.append(flow.text.bytes) } else { output.append(",\"client\":null,\"server\":null") }
     output.append(",\"process\":")
     if let process, !process.text.isEmpty { output.append(process.text.bytes) } else { output.append("null") }
@@ -151,14 +152,33 @@ struct JSONLine: ~Copyable {
       output.append(",\"latency\":null,\"latency_ns\":null")
     }
     output.append(",\"first_byte_ns\":")
-    guard let firstByte = exchange.firstByte else { return output.append("null") }
+    appendFirstByte(exchange.firstByte, start: exchange.start, to: &output)
+  }
+
+  private func appendFirstByte(_ firstByte: UInt64?, start: UInt64, to output: inout Output) {
+    guard let firstByte else { return output.append("null") }
     // A server may begin to answer before it has the whole request.
-    if firstByte >= exchange.start {
-      output.appendDecimal(firstByte &- exchange.start)
+    if firstByte >= start {
+      output.appendDecimal(firstByte &- start)
     } else {
       output.append(UInt8(ascii: "-"))
-      output.appendDecimal(exchange.start &- firstByte)
+      output.appendDecimal(start &- firstByte)
     }
+  }
+
+  /// What the server saw of the same exchange.
+  private func append(_ server: ServerView, to output: inout Output) {
+    output.append(",\"server_latency\":")
+    if let latency = server.latencyNanoseconds {
+      output.append(UInt8(ascii: "\""))
+      output.appendDuration(latency)
+      output.append("\",\"server_latency_ns\":")
+      output.appendDecimal(latency)
+    } else {
+      output.append("null,\"server_latency_ns\":null")
+    }
+    output.append(",\"server_first_byte_ns\":")
+    appendFirstByte(server.firstByte, start: server.start, to: &output)
   }
 
   private mutating func appendFlags(_ flags: UnsafeRawBufferPointer, to output: inout Output) throws(WireError) {
@@ -185,6 +205,9 @@ private func isReserved(_ name: UnsafeRawBufferPointer) -> Bool {
   case 10: return matches("latency_ns") || matches("connection")
   case 11: return matches("annotations")
   case 13: return matches("first_byte_ns")
+  case 14: return matches("server_latency")
+  case 17: return matches("server_latency_ns")
+  case 20: return matches("server_first_byte_ns")
   default: return false
   }
 }

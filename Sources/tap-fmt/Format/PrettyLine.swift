@@ -11,12 +11,19 @@ struct PrettyLine {
   let palette: Palette
 
   func append(
-    _ exchange: ExchangeFrame, flow: DescribedFlow?, process: DescribedProcess?, to output: inout Output
+    _ exchange: ExchangeFrame, flow: DescribedFlow?, process: DescribedProcess?, peer: DescribedProcess?,
+    server: ServerView?, to output: inout Output
   ) throws(WireError) {
     output.append("■ ")
     if let process, !process.text.isEmpty { output.append(process.text.bytes) } else { output.append("?") }
     output.append(UInt8(ascii: " "))
     appendArrow(flow?.role ?? .unknown, to: &output)
+    // A line for both sides names both.
+    if server != nil {
+      output.append(UInt8(ascii: " "))
+      if let peer, !peer.text.isEmpty { output.append(peer.text.bytes) } else { output.append("?") }
+      output.append(UInt8(ascii: ":"))
+    }
     if let request = exchange.request {
       try appendRequest(request, to: &output)
       if exchange.response == nil { output.append(" (no reply)") }
@@ -26,6 +33,11 @@ struct PrettyLine {
       output.append("  ")
       output.append(palette.dim)
       output.appendDuration(end &- exchange.start)
+      if let latency = server?.latencyNanoseconds {
+        output.append(" (server ")
+        output.appendDuration(latency)
+        output.append(UInt8(ascii: ")"))
+      }
       output.append(palette.reset)
     }
     try appendFlags(exchange.flags, to: &output)

@@ -19,6 +19,7 @@ def tool(name):
 
 RESP = [tool("tap-resp")]
 HTTP = [tool("tap-http")]
+MERGE = [tool("tap-merge")]
 JSON = [tool("tap-fmt"), "--json"]
 PRETTY = [tool("tap-fmt")]
 

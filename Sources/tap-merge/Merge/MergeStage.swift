@@ -1,0 +1,174 @@
+// The stage that joins both views of an exchange: what is certain becomes one, and everything else passes as it is.
+import TapWire
+
+/// A flow whose other end is captured, too.
+final class KnownFlow {
+  let peer: UInt64
+  let role: Role
+  /// Nothing of it is known to have been missed so far.
+  var isWhole: Bool
+  var pair: ConnectionPair?
+
+  init(peer: UInt64, role: Role, isWhole: Bool) {
+    self.peer = peer
+    self.role = role
+    self.isWhole = isWhole
+  }
+}
+
+/// What waits, in all connections together.
+final class Holdings {
+  /// What keeping a frame costs beside its bytes, generously.
+  static let frameBytes = 256
+
+  struct Waiting {
+    var pair: ConnectionPair
+    var isOnServer: Bool
+    var number: UInt64
+    /// When it was over, by the clock of the capture.
+    var time: UInt64
+  }
+
+  /// Of all frames that wait.
+  var bytes = 0
+  private var exchanges: [Waiting] = []
+  private var head = 0
+
+  var isEmpty: Bool { head == exchanges.count }
+  var count: Int { exchanges.count - head }
+  var oldest: Waiting? { isEmpty ? nil : exchanges[head] }
+
+  func append(_ exchange: Waiting) { exchanges.append(exchange) }
+
+  func removeOldest() {
+    head += 1
+    if head * 2 >= exchanges.count {
+      exchanges.removeFirst(head)
+      head = 0
+    }
+  }
+}
+
+/// Joins the client's and the server's view of exchanges.
+package struct MergeStage: Stage, ~Copyable {
+  /// The name under which the stage's own loop speaks.
+  package static let program = "tap-merge"
+  /// An exchange waits for the other side's view at most so long: by the capture's clock, and as long without any input.
+  package static let patience: UInt64 = 200_000_000
+  /// Of all frames that wait.
+  package static let maximumBytes = 16 << 20
+  package static let maximumExchanges = 65536
+  /// Flows with another end that are known; more of them pass as they are.
+  private static let maximumFlows = 1 << 18
+
+  private var flows = FlowTable<KnownFlow>()
+  private var holdings = Holdings()
+  /// The latest time that the stream has told.
+  private var now: UInt64 = 0
+
+  package init() {}
+
+  package var patienceNanoseconds: UInt64? { holdings.isEmpty ? nil : MergeStage.patience }
+
+  package mutating func losePatience(into output: inout Output) { releaseAll(into: &output) }
+
+  package mutating func endScope(into output: inout Output) {
+    releaseAll(into: &output)
+    flows.removeAll()
+    now = 0
+  }
+
+  package mutating func receive(_ frame: Frame, into output: inout Output) throws(WireError) {
+    switch frame.kind {
+    case .exchange: try receive(try ExchangeFrame(frame), in: frame, into: &output)
+    case .flow:
+      let flow = try FlowFrame(frame)
+      learn(flow)
+      pass(frame, of: flow.id, .other, at: 0, into: &output)
+    case .data:
+      let data = try DataFrame(frame)
+      pass(frame, of: data.flow, .other, at: data.time, into: &output)
+    case .gap:
+      let gap = try GapFrame(frame)
+      pass(frame, of: gap.flow, .gap, at: gap.time, into: &output)
+    case .close:
+      let close = try CloseFrame(frame)
+      pass(frame, of: close.flow, .close, at: close.time, into: &output)
+      flows[close.flow] = nil
+    case .connection: pass(frame, of: try ConnectionFrame(frame).flow, .other, at: 0, into: &output)
+    default: output.forward(frame)
+    }
+  }
+
+  // MARK: Flows
+
+  private mutating func learn(_ flow: FlowFrame) {
+    guard let peer = flow.peerFlow, peer != flow.id, flow.role != .unknown, flows[flow.id]?.pair == nil,
+      flows.count < MergeStage.maximumFlows
+    else { return }
+    let known = flows[flow.id] ?? KnownFlow(peer: peer, role: flow.role, isWhole: !flow.isPreexisting)
+    flows[flow.id] = known
+    guard known.peer == peer, let other = flows[peer], other.peer == flow.id, other.pair == nil,
+      other.role != known.role
+    else { return }
+    let pair = ConnectionPair(
+      serverFlow: known.role == .server ? flow.id : peer, isSeenFromTheBeginning: known.isWhole && other.isWhole,
+      holdings: holdings)
+    known.pair = pair
+    other.pair = pair
+  }
+
+  // MARK: Frames
+
+  private mutating func receive(
+    _ exchange: ExchangeFrame, in frame: Frame, into output: inout Output
+  ) throws(WireError) {
+    advance(to: exchange.end ?? exchange.start, &output)
+    guard let flow = flows[exchange.flow] else { return output.forward(frame) }
+    guard let pair = flow.pair else {
+      flow.isWhole = false
+      return output.forward(frame)
+    }
+    let held = HeldFrame(exchange, in: frame)
+    let isOnServer = flow.role == .server
+    guard let number = pair.receive(held, onServer: isOnServer, into: &output) else { return }
+    holdings.append(
+      Holdings.Waiting(pair: pair, isOnServer: isOnServer, number: number, time: held.times.last))
+  }
+
+  /// Another frame goes on at once, unless something of its flow waits in front of it.
+  private mutating func pass(
+    _ frame: Frame, of id: UInt64, _ kind: HeldFrame.Kind, at time: UInt64, into output: inout Output
+  ) {
+    advance(to: time, &output)
+    guard let flow = flows[id] else { return output.forward(frame) }
+    if kind == .gap { flow.isWhole = false }
+    guard let pair = flow.pair, kind != .other || pair.isHolding(onServer: flow.role == .server) else {
+      return output.forward(frame)
+    }
+    pair.receive(
+      other: HeldFrame(frame, kind: kind, time: time), onServer: flow.role == .server, into: &output)
+  }
+
+  // MARK: Waiting
+
+  /// Lets go of what has waited for too long by now, or is too much.
+  private mutating func advance(to time: UInt64, _ output: inout Output) {
+    now = max(now, time)
+    while let oldest = holdings.oldest {
+      let isOld = now > oldest.time && now - oldest.time > MergeStage.patience
+      guard isOld || holdings.bytes > MergeStage.maximumBytes || holdings.count > MergeStage.maximumExchanges else {
+        return
+      }
+      holdings.removeOldest()
+      oldest.pair.release(oldest.number, onServer: oldest.isOnServer, into: &output)
+    }
+  }
+
+  private mutating func releaseAll(into output: inout Output) {
+    while let oldest = holdings.oldest {
+      holdings.removeOldest()
+      oldest.pair.release(oldest.number, onServer: oldest.isOnServer, into: &output)
+    }
+  }
+}
