@@ -53,6 +53,22 @@ import Testing
     #expect(try Decoded(.client("PING\n")).lines == [])
   }
 
+  /// redis-server takes any line for a command, and repeats the word that it does not know.
+  @Test(arguments: [("$0\r\n", "'"), ("foo bar\r\n", "`")], [true, false])
+  func aRefusedWordIsRedis(_ refused: (line: String, quote: String), isWhole: Bool) throws {
+    let word = refused.line.prefix { $0 != " " && $0 != "\r\n" }
+    let answer = "-ERR unknown command \(refused.quote)\(word)\(refused.quote), with args beginning with: \r\n"
+    var conversation = Conversation([.client(refused.line), .server(answer), .client("PING\r\n"), .server("+PONG\r\n")])
+    conversation.split = { count in isWhole ? [count] : Array(repeating: 1, count: count) }
+    let decoded = try Decoded(conversation)
+    #expect(decoded.exchanges.map(\.flags) == [[], []])
+    #expect(decoded.lines.last == "PING [] → simple_string PONG")
+    // Somebody else's refusal, and that of another word.
+    for other in ["-ERR unknown command\r\n", "-ERR unknown command '\(word)x'\r\n"] {
+      #expect(try Decoded(.client(refused.line), .server(other)).lines == [])
+    }
+  }
+
   /// What breaks the protocol is still Redis: by its beginning, or by the answer that only redis-server gives.
   @Test func protocolErrorsAreRedis() throws {
     #expect(
@@ -109,6 +125,29 @@ import Testing
     var conversation = Conversation([.command("GET a"), .server("$-1\r\n")])
     conversation.role = role
     #expect(try Decoded(conversation).lines == ["GET [a] → null null"])
+  }
+
+  /// Nobody knows which side the process is, nor what came before: an array of strings may be either's.
+  @Test(arguments: [Role.client, .server]) func joinedOnAnUnknownSide(_ role: Role) throws {
+    let scripts: [[Event]] = [
+      [.command("GET a"), .command("GET b"), .server("$1\r\n1\r\n$1\r\n2\r\n")],
+      [.server("*2\r\n$1\r\nx\r\n$1\r\ny\r\n"), .command("GET a"), .server("$1\r\n1\r\n")],
+      [.command("MODULE.ANY a"), .server(":1\r\n"), .command("MODULE.ANY b"), .server("*1\r\n$1\r\nx\r\n")],
+      [.client("GET a\r\n"), .server("$1\r\n1\r\n"), .command("GET b"), .server("$1\r\n2\r\n")],
+    ]
+    for script in scripts {
+      var conversation = Conversation(script)
+      conversation.isPreexisting = true
+      conversation.role = role
+      let known = try Decoded(conversation).lines
+      conversation.toldRole = .unknown
+      #expect(try Decoded(conversation).lines == known)
+    }
+    // Nothing tells whose these are.
+    var conversation = Conversation([.client("*2\r\n$1\r\nx\r\n$1\r\ny\r\n")])
+    conversation.isPreexisting = true
+    conversation.toldRole = .unknown
+    #expect(try Decoded(conversation).output == conversation.stream)
   }
 
   /// Joined at any byte of a conversation: what follows is found, and nothing is made up.

@@ -37,6 +37,8 @@ struct Conversation {
   var events: [Event]
   var isPreexisting = false
   var role = Role.client
+  /// What the flow frame says of the role, where it says something else.
+  var toldRole: Role?
   /// Cuts each run of bytes into frames: lengths of the pieces of `count` bytes.
   var split: (_ count: Int) -> [Int] = { [$0] }
   /// When it begins. A clock that runs for more than four seconds, as most do, lets plain exchanges take the short way.
@@ -51,7 +53,7 @@ struct Conversation {
     var flow = FlowFrame(
       id: id, process: nil, transport: "tcp", local: .ip("127.0.0.1", port: 50000),
       remote: .ip("127.0.0.1", port: 6379),
-      role: role, isPreexisting: isPreexisting
+      role: toldRole ?? role, isPreexisting: isPreexisting
     )
     flow.append(to: &buffer)
     var time = startNanoseconds

@@ -9,6 +9,7 @@ package enum RedisEvidence {
     case .client: return judge(requests: evidence.sent, replies: evidence.received, isWhole: isWhole)
     case .server: return judge(requests: evidence.received, replies: evidence.sent, isWhole: isWhole)
     case .unknown:
+      guard isWhole else { return joinedRequestDirection(evidence) == nil ? .undecided : .claim }
       let asClient = judge(requests: evidence.sent, replies: evidence.received, isWhole: isWhole)
       let asServer = judge(requests: evidence.received, replies: evidence.sent, isWhole: isWhole)
       if asClient == .claim || asServer == .claim { return .claim }
@@ -16,18 +17,7 @@ package enum RedisEvidence {
     }
   }
 
-  /// Which direction holds the requests of a claimed flow.
-  static func requestDirection(_ evidence: FlowEvidence) -> Direction {
-    switch evidence.role {
-    case .client: return .sent
-    case .server: return .received
-    case .unknown:
-      let isWhole = evidence.isFromBeginning
-      return judge(requests: evidence.sent, replies: evidence.received, isWhole: isWhole) == .claim ? .sent : .received
-    }
-  }
-
-  private static func judge(
+  static func judge(
     requests: UnsafeRawBufferPointer, replies: UnsafeRawBufferPointer, isWhole: Bool
   ) -> Verdict {
     if isWhole { return judgeBeginning(requests: requests, replies: replies) }
@@ -35,8 +25,13 @@ package enum RedisEvidence {
     // Joined in the middle: a boundary somewhere behind the first bytes, in either direction.
     if anyLine(requests, where: { holdsCommand($0) }) { return .claim }
     if anyLine(replies, where: { holdsReplies($0) }) { return .claim }
-    if let line = firstLine(requests), isKnownInline(line), holdsAnyReply(replies, to: line) { return .claim }
-    return .undecided
+    return holdsInline(requests: requests, replies: replies) ? .claim : .undecided
+  }
+
+  /// An inline command that people send, and its reply.
+  static func holdsInline(requests: UnsafeRawBufferPointer, replies: UnsafeRawBufferPointer) -> Bool {
+    guard let line = firstLine(requests), isKnownInline(line) else { return false }
+    return holdsAnyReply(replies, to: line)
   }
 
   private static func judgeBeginning(requests: UnsafeRawBufferPointer, replies: UnsafeRawBufferPointer) -> Verdict {
@@ -57,10 +52,10 @@ package enum RedisEvidence {
       if beginsCommand(requests) || startsWith(replies, "-ERR Protocol error: ") { return .claim }
       return Boundary.commands(requests, at: 0) == .fails && !replies.isEmpty ? .reject : .undecided
     }
-    // An inline command begins with a letter, or with a quote or space that redis-server skips.
-    guard isLetter(first) || first == 0x20 || first == 0x22 || first == 0x27 else { return .reject }
+    // What redis-server takes for an inline command is a line of anything, and only its answer tells.
+    guard (0x20...0x7e).contains(first) else { return .reject }
     guard let line = firstLine(requests) else { return .undecided }
-    guard isKnownInline(line) else { return .reject }
+    guard isKnownInline(line) else { return judge(refusal: replies, of: line) }
     if holdsAnyReply(replies, to: line) { return .claim }
     // POP3 has AUTH as well, with the same answer: the command behind it tells.
     let next = behindFirstLine(requests)
@@ -84,7 +79,7 @@ package enum RedisEvidence {
 
   /// `*N\r\n$L\r\n` and something behind it that fits: no other protocol begins like this. At the beginning of a connection
   /// the first is enough, since how much stands behind it depends on the segments.
-  private static func holdsCommand(_ bytes: UnsafeRawBufferPointer, isFirstEnough: Bool = false) -> Bool {
+  static func holdsCommand(_ bytes: UnsafeRawBufferPointer, isFirstEnough: Bool = false) -> Bool {
     guard bytes.first == UInt8(ascii: "*") else { return false }
     switch Boundary.commands(bytes, at: 0, isFirstEnough: isFirstEnough) {
     case .holds: return true
@@ -96,15 +91,21 @@ package enum RedisEvidence {
 
   /// `*N\r\n$L\r\n` and a name that has begun.
   private static func beginsCommand(_ bytes: UnsafeRawBufferPointer) -> Bool {
+    guard let heads = commandHeads(bytes) else { return false }
+    return heads.nameStart < bytes.count && isLetter(bytes[heads.nameStart])
+  }
+
+  /// Where a command's name begins, behind `*N\r\n$L\r\n`, and L; nil where that is not there, or no command.
+  static func commandHeads(_ bytes: UnsafeRawBufferPointer) -> (nameStart: Int, nameBytes: Int)? {
     var position = 1
     var number = NumberLine()
     guard bytes.first == UInt8(ascii: "*"), let count = (try? number.read(bytes, &position)).flatMap({ $0 }), count > 0,
       position < bytes.count, bytes[position] == UInt8(ascii: "$")
-    else { return false }
+    else { return nil }
     position += 1
     number = NumberLine()
-    guard let length = (try? number.read(bytes, &position)).flatMap({ $0 }), length > 0 else { return false }
-    return position < bytes.count && isLetter(bytes[position])
+    guard let length = (try? number.read(bytes, &position)).flatMap({ $0 }), length > 0 else { return nil }
+    return (position, Int(clamping: length))
   }
 
   /// Several elements that end where they say, at least one of them of counted length.
@@ -130,6 +131,21 @@ package enum RedisEvidence {
     }
     return isReplyType(first)
   }
+
+  /// `-ERR unknown command 'FOO'` repeats the word that nobody knows; some versions write `FOO` in backticks.
+  private static func judge(refusal reply: UnsafeRawBufferPointer, of line: String) -> Verdict {
+    let word = line.prefix { $0 != " " }.prefix(longestRefusedWord)
+    guard !word.isEmpty, word.count < longestRefusedWord, !line.contains(" HTTP/") else { return .reject }
+    for quote in ["'", "`"] {
+      let refusal = "-ERR unknown command \(quote)\(word)\(quote)"
+      if reply.starts(with: refusal.utf8) { return .claim }
+      if refusal.utf8.starts(with: reply) { return .undecided }
+    }
+    return .reject
+  }
+
+  /// redis-server repeats no more of a word.
+  private static let longestRefusedWord = 128
 
   /// Commands that people and health checks send inline.
   private static let inlineCommands: Set<String> = [
@@ -163,7 +179,7 @@ package enum RedisEvidence {
   }
 
   /// Whether `test` holds for what begins at the start or behind a line's end.
-  private static func anyLine(
+  static func anyLine(
     _ bytes: UnsafeRawBufferPointer, where test: (UnsafeRawBufferPointer) -> Bool
   ) -> Bool {
     if test(bytes) { return true }
