@@ -38,8 +38,12 @@ let package = Package(
 
     // Decoded. A decoder is a library inside its stage's folder, so that benchmarks and fuzzers can link it.
     .target(name: "RESP", dependencies: ["TapWire"], path: "Sources/tap-resp/Decoder"),
+    .systemLibrary(name: "CLibsodium", providers: [.apt(["libsodium-dev"])]),
     .executableTarget(
-      name: "tap-resp", dependencies: ["TapWire", "TapCommandLine", "RESP", argumentParser], exclude: ["Decoder"]),
+      name: "tap-resp", dependencies: ["TapWire", "TapCommandLine", "RESP", "CLibsodium", argumentParser],
+      exclude: ["Decoder"],
+      // The archive: what decodes needs no library where it runs.
+      linkerSettings: [.linkedLibrary(":libsodium.a")]),
     .executableTarget(name: "tap-http", dependencies: ["TapWire", "TapCommandLine", argumentParser]),
 
     // Joined.

@@ -29,6 +29,7 @@ build_needs=(
   'libstdc++-12-dev=/usr/include/c++/*/vector' 'libncurses6=/usr/lib/*/libncurses.so.6' 'libcurl4=/usr/lib/*/libcurl.so.4'
   'libxml2=/usr/lib/*/libxml2.so.2' 'libedit2=/usr/lib/*/libedit.so.2' 'libsqlite3-0=/usr/lib/*/libsqlite3.so.0'
   libbpf-dev=/usr/include/bpf/libbpf.h libelf-dev=/usr/include/libelf.h libpcap-dev=/usr/include/pcap/pcap.h
+  libsodium-dev=/usr/include/sodium.h
   pkg-config=pkg-config)
 redis_needs=(redis-tools=redis-check-rdb)
 test_needs=(bpftool=bpftool busybox-static=/usr/bin/busybox containerd=containerd docker.io=dockerd iproute2=ip libcap2-bin=setcap procps=ps 'python3-venv=/usr/lib/python3*/ensurepip' podman=podman runc=runc util-linux=unshare mandoc=mandoc)

@@ -56,6 +56,22 @@ struct OutputOptions: ParsableArguments {
     name: .long, help: ArgumentHelp("Decode one connection in N, and no byte of the others.", valueName: "1/N"))
   var sample: String?
 
+  @Option(
+    name: .long,
+    help: ArgumentHelp(
+      "Hide more than passwords: args (arguments that are no keys), values (those and the values of replies), keys (wherever they "
+        + "may stand); or nothing: none.",
+      valueName: "part,…"))
+  var redact: [String] = []
+
+  @Option(
+    name: .long,
+    help: ArgumentHelp(
+      "Hide keys like --redact keys, but show a hash of each argument that is one: HMAC-SHA-256, with the bytes of this file for a "
+        + "key.",
+      valueName: "salt-file"))
+  var hashKeys: String?
+
   /// What the options ask for; throws where a value is none.
   func rules() throws -> OutputRules {
     var rules = OutputRules()
@@ -74,7 +90,26 @@ struct OutputOptions: ParsableArguments {
       return number
     }
     rules.maximumValueBytes = try maxValue.map { try SizeOption(parsing: $0).bytes }
+    rules.redaction = try redaction()
     return rules
+  }
+
+  private func redaction() throws -> Redaction {
+    var redaction = Redaction()
+    let words = redact.flatMap { $0.lowercased().split(separator: ",", omittingEmptySubsequences: false) }
+    for word in words {
+      switch word {
+      case "args": redaction.parts.insert(.arguments)
+      case "values": redaction.parts.insert(.values)
+      case "keys": redaction.parts.insert(.keys)
+      case "none": redaction.masksSecrets = false
+      default: throw ValidationError("'\(word)' cannot be hidden; expected args, values, keys or none")
+      }
+    }
+    guard redaction.masksSecrets || words.count == 1 && hashKeys == nil else {
+      throw ValidationError("--redact none stands alone; expected nothing else to be hidden")
+    }
+    return redaction
   }
 
   /// The connections to decode; nil for all.

@@ -26,7 +26,18 @@ struct TapResp: ParsableCommand {
   static func main() { launch() }
 
   func run() throws {
-    let context = RedisContext(rules: try options.rules())
+    var rules = try options.rules()
+    if let path = options.hashKeys {
+      let diagnostics = Diagnostics(program: "tap-resp")
+      do throws(KeySalt.Failure) {
+        let salt = try KeySalt(path: path)
+        rules.redaction.keyHash = { salt.hash($0) }
+      } catch {
+        diagnostics.report(error.message, remedy: "Make one: head -c 32 /dev/urandom >\(path)")
+        throw ExitCode(error.status.rawValue)
+      }
+    }
+    let context = RedisContext(rules: rules)
     let sample = try options.connectionSample()
     installStageSignals()
     var stage = DecoderStage(

@@ -153,7 +153,7 @@ def test_globs_match_as_keys_does(redis, tmp_path):
     recording.write_bytes(stream + frame(CLOSE, 1, 2, "closed") + frame(END, True, {}))
 
     patterns = {"", "*", "**", "?", "[", "[^", "[]", "\\", "session:*", "??", "[ä]", "[\u0080-z]", "ä", "*a*b*"}
-    patterns |= {text(8) for _ in range(250)}
+    patterns |= {text(8) for _ in range(120)}
     matched = 0
     for pattern in sorted(patterns):
         expected = set(client.call("KEYS", pattern))
@@ -165,7 +165,7 @@ def test_globs_match_as_keys_does(redis, tmp_path):
         shown = {as_bytes(fields[5]["args"][0]) for fields in tapwire.frames(tap) if fields[0] == tapwire.EXCHANGE}
         assert shown == expected, pattern
         matched += len(expected)
-    assert matched > 1000
+    assert matched > 500
 
 
 def as_bytes(value):
@@ -203,7 +203,7 @@ def test_both_ends_of_a_connection_are_in_the_sample_or_none(redis, capture, tmp
         (["--not-class", "read,"], "expected any of"),
         (["--slower-than", "3 weeks"], "expected a number above 0"),
         (["--db", "x"], "expected its number, 0 or above"),
-        (["--max-value", "0"], "expected a number above 0"),
+        (["--max-value", "0"], "expected a number from 1"),
         (["--sample", "2/3"], "expected 1/N"),
         (["--sample", "1/0"], "expected 1/N"),
     ],

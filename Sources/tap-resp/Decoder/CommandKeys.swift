@@ -2,7 +2,7 @@
 import TapWire
 
 /// The arguments in a request map, read as far as they are asked for.
-private struct RequestArguments {
+struct RequestArguments {
   private var reader: CBORReader
   private let stored: Int
   private var items: [UnsafeRawBufferPointer] = []

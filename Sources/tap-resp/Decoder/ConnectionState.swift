@@ -100,8 +100,8 @@ struct ConnectionState {
     clientName = name?.isEmpty == true ? nil : name.map { Array($0) }
   }
 
-  /// The state of a connection frame.
-  var encoded: ByteBuffer {
+  /// The state of a connection frame; of a name that is hidden only its length is told.
+  func encoded(hidingNames: Bool) -> ByteBuffer {
     var map = ByteBuffer(capacityBytes: 64)
     let names: [(StaticString, [UInt8]?)] = [
       ("client_name", clientName), ("library", library), ("library_version", libraryVersion), ("user", user),
@@ -114,13 +114,20 @@ struct ConnectionState {
     for (name, value) in names {
       guard let value else { continue }
       map.appendText(name)
-      map.appendCut(value, to: ConnectionState.nameBytes)
+      if hidingNames { map.appendHidden(value) } else { map.appendCut(value, to: ConnectionState.nameBytes) }
     }
     return map
   }
 }
 
 extension ByteBuffer {
+  /// Writes of a string only how long it is.
+  mutating func appendHidden(_ string: [UInt8]) {
+    var item = ByteBuffer(capacityBytes: string.count + 16)
+    item.appendString(string)
+    appendHidden(item.bytes)
+  }
+
   /// Writes a string, of which no more than `limit` bytes are kept.
   mutating func appendCut(_ string: [UInt8], to limit: Int) {
     var item = ByteBuffer(capacityBytes: string.count + 16)

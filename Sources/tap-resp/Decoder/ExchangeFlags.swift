@@ -32,13 +32,15 @@ struct ExchangeFlags: OptionSet {
   static let replication = ExchangeFlags(rawValue: 1 << 12)
   /// It was queued in a transaction: its reply is a part of EXEC's, and its latency includes the wait for EXEC.
   static let queued = ExchangeFlags(rawValue: 1 << 13)
+  /// Parts of it are replaced by what a user wants hidden.
+  static let redacted = ExchangeFlags(rawValue: 1 << 14)
 
   private static let words: [(ExchangeFlags, StaticString)] = [
     (.cut, "cut"), (.gap, "gap"), (.incomplete, "incomplete"), (.unvouched, "unvouched"), (.unanswered, "unanswered"),
     (.unrequested, "unrequested"), (.clamped, "clamped"), (.blocking, "blocking"), (.push, "push"),
     (.monitor, "monitor"), (.noReply, "no_reply"), (.malformed, "malformed"),
     (.replication, "replication"),
-    (.queued, "queued"),
+    (.queued, "queued"), (.redacted, "redacted"),
   ]
 
   /// Writes the array of words.

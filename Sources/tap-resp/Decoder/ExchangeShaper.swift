@@ -1,21 +1,25 @@
-// What is done with an exchange between its completion and its frame: it is hidden, or its values are cut.
+// What is done with an exchange between its completion and its frame: it is hidden, its values are hidden or cut.
 import TapWire
 
 /// What a user wants to see of the exchanges.
 package struct OutputRules: Sendable {
   package var filter = ExchangeFilter()
+  package var redaction = Redaction()
   /// Longer values are cut to it.
   package var maximumValueBytes: Int?
 
   package init() {}
 
-  package var isEmpty: Bool { filter.isEmpty && maximumValueBytes == nil }
+  package var isEmpty: Bool { filter.isEmpty && redaction.isEmpty && maximumValueBytes == nil }
 }
 
 /// Applies the rules to one exchange after the other. There is none where there are no rules.
 final class ExchangeShaper {
   private let filter: ExchangeFilter
+  @exclusivity(unchecked) private var redactor: ExchangeRedactor?
   private let cutter: ValueCutter?
+  /// Whether exchanges that are shown stay as they are.
+  let changesNothing: Bool
   @exclusivity(unchecked) private var request = ByteBuffer(capacityBytes: 256)
   @exclusivity(unchecked) private var response = ByteBuffer(capacityBytes: 256)
   /// Exchanges that are hidden because nobody knows the database they are for.
@@ -23,11 +27,10 @@ final class ExchangeShaper {
 
   init(_ rules: OutputRules) {
     filter = rules.filter
+    redactor = rules.redaction.isEmpty ? nil : ExchangeRedactor(rules.redaction)
+    changesNothing = rules.redaction.isEmpty && rules.maximumValueBytes == nil
     cutter = rules.maximumValueBytes.map { ValueCutter(limitBytes: $0) }
   }
-
-  /// Whether exchanges that are shown stay as they are.
-  var changesNothing: Bool { cutter == nil }
 
   /// `database`: what the connection has told of it.
   func shows(_ exchange: ExchangeFilter.Candidate, database: Int64?) -> Bool {
@@ -53,13 +56,13 @@ final class ExchangeShaper {
 
   /// The exchange as it is to be written. Its maps are valid until `endExchange`.
   func shaped(_ exchange: ExchangeFilter.Candidate) -> ExchangeFilter.Candidate {
-    var shaped = exchange
+    var shaped = redactor?.redacted(exchange) ?? exchange
     guard let cutter else { return shaped }
-    if let map = exchange.request {
+    if let map = shaped.request {
       if cutter.append(map, to: &request) { shaped.flags.insert(.cut) }
       shaped.request = request.bytes
     }
-    if let map = exchange.response {
+    if let map = shaped.response {
       if cutter.append(map, to: &response) { shaped.flags.insert(.cut) }
       shaped.response = response.bytes
     }
@@ -68,6 +71,7 @@ final class ExchangeShaper {
 
   /// The exchange was written.
   func endExchange() {
+    redactor?.removeAll(keepingBytes: ExchangeShaper.keptBytes)
     request.removeAll()
     request.shrink(toCapacityBytes: ExchangeShaper.keptBytes)
     response.removeAll()

@@ -42,6 +42,12 @@ struct KeySpecification {
     return true
   }
 
+  /// Whether an argument says how many keys there are.
+  var isCounted: Bool {
+    if case .counted = extent { return true }
+    return false
+  }
+
   /// Calls `body` with the position of each key, in ascending order.
   ///
   /// `argument` gives an argument as text; nil where it is not there or not whole.

@@ -22,10 +22,15 @@ package final class RedisContext {
   /// Whether exchanges are hidden, and whether those that are not stay as they are.
   let hidesExchanges: Bool
   let changesNothing: Bool
+  /// Whether passwords are replaced, and whether the names that a connection has given itself are hidden.
+  let masksSecrets: Bool
+  let hidesNames: Bool
 
   package init(rules: OutputRules = OutputRules()) {
     shaper = rules.isEmpty ? nil : ExchangeShaper(rules)
     hidesExchanges = !rules.filter.isEmpty
+    masksSecrets = rules.redaction.masksSecrets
+    hidesNames = !rules.redaction.isEmpty
     changesNothing = shaper?.changesNothing ?? true
     var empty = ByteBuffer(capacityBytes: 16)
     empty.appendArrayHead(0)

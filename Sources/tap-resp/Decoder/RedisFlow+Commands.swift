@@ -28,7 +28,7 @@ extension RedisFlow {
     if !isVouched { flags.insert(.unvouched) }
     if traits.isBlocking { flags.insert(.blocking) }
     if flags.contains(.gap) { doubtCommand(&traits, &flags, into: &output) }
-    if traits.mayHoldSecrets {
+    if traits.mayHoldSecrets, context.masksSecrets {
       Secrets.redact(&commands.writer)
       sawSecrets = true
     }

@@ -49,6 +49,7 @@ extension RedisFlow {
   private func answerSpecial(
     _ request: PendingRequest, _ reply: WaitingReply, _ response: UnsafeRawBufferPointer, into output: inout Output
   ) {
+    guard context.masksSecrets else { return answerSpecial(request, reply, as: response, into: &output) }
     if request.mayHoldSecrets, !reply.isError, Secrets.isPasswordAnswer(to: takeRequestMap(request)),
       !isQueued(request, response)
     {

@@ -111,7 +111,7 @@ extension RedisFlow {
     if stream.commands.writer.isCut { flags.insert(.cut) }
     if stream.commands.writer.isTouchedByGap { flags.insert(.gap) }
     let traits = CommandTable.shared.traits(of: stream.commands.name)
-    if traits.mayHoldSecrets || flags.contains(.gap) && !stream.commands.isNameWhole {
+    if context.masksSecrets, traits.mayHoldSecrets || flags.contains(.gap) && !stream.commands.isNameWhole {
       Secrets.redact(&stream.commands.writer)
     }
     let mapBytes = stream.commands.writer.messageBytes

@@ -39,7 +39,7 @@ extension RedisFlow {
   func tellState(into output: inout Output) {
     state.isChanged = false
     toldDatabase = state.database
-    let map = state.encoded
+    let map = state.encoded(hidingNames: context.hidesNames)
     ConnectionFrame(flow: id, state: map.bytes).append(to: &output.buffer)
     output.endRecord()
   }

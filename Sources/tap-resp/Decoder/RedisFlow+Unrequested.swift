@@ -49,7 +49,7 @@ extension RedisFlow {
     let redacted =
       flags.contains(.monitor)
       ? Secrets.redactedMonitorLine(response) : Secrets.redacted(response, isError: reply.isError)
-    if let redacted {
+    if context.masksSecrets, let redacted {
       return emit(reply, redacted.bytes, flags, into: &output)
     }
     emit(reply, response, flags, into: &output)

@@ -3,9 +3,12 @@ import TapWire
 
 /// A request map: `{"command": name, "args": [argument, …]}`. Valid as long as the bytes are.
 struct RequestMap {
-  private let name: UnsafeRawBufferPointer
+  /// The command's name as an item.
+  let name: UnsafeRawBufferPointer
   /// Arguments that are kept.
   let argumentCount: Int
+  /// Arguments that there were.
+  let fullArgumentCount: Int
   /// Stands before the first argument.
   let arguments: CBORReader
   /// Where in the map that is.
@@ -18,13 +21,17 @@ struct RequestMap {
       (try? reader.readItem()) != nil, let head = try? reader.peekHead()
     else { return nil }
     // An array, or the mark of a cut one: tag [full length, array].
+    var full: UInt64?
     if head.major == .tag {
-      guard (try? reader.readHead()) != nil, (try? reader.readArrayHead()) != nil, (try? reader.readItem()) != nil
+      guard (try? reader.readHead()) != nil, (try? reader.readArrayHead()) != nil,
+        let length = try? reader.readUnsigned()
       else { return nil }
+      full = length
     }
     guard let count = try? reader.readArrayHead() else { return nil }
     self.name = name
     argumentCount = count
+    fullArgumentCount = full.map { Int(clamping: $0) } ?? count
     arguments = reader
     argumentsStart = map.count - reader.rest.count
   }
