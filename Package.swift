@@ -18,7 +18,9 @@ let package = Package(
   ],
   targets: [
     // Carried: frames, the loop of a stage, what all stages share.
-    .target(name: "TapWire"),
+    .systemLibrary(name: "CMalloc"),
+    .target(name: "Wide", path: "Sources/TapWire/Wide"),
+    .target(name: "TapWire", dependencies: ["CMalloc", "Wide"], exclude: ["Wide"]),
     .target(name: "TapCommandLine", dependencies: ["TapWire", argumentParser]),
 
     // Captured.

@@ -150,13 +150,7 @@ public struct ExchangeFrame {
 extension Output {
   @inlinable
   mutating func appendMap(_ map: UnsafeRawBufferPointer?) {
-    guard let map else { return buffer.appendNull() }
-    if map.count >= Output.flushThresholdBytes {
-      flush()
-      write(map)
-    } else {
-      buffer.append(map)
-    }
+    if let map { append(map) } else { buffer.appendNull() }
   }
 }
 

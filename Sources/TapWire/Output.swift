@@ -40,32 +40,38 @@ public struct Output: ~Copyable {
   /// Passes a frame on unchanged.
   @inlinable
   public mutating func forward(_ frame: Frame) {
-    if frame.encoded.count >= Output.flushThresholdBytes {
-      flush()
-      write(frame.encoded)
-    } else {
-      buffer.append(frame.encoded)
-      endRecord()
-    }
+    append(frame.encoded)
+    endRecord()
+  }
+
+  /// Appends bytes, which go to the kernel at once and from where they lie if they are many.
+  @inlinable
+  mutating func append(_ bytes: UnsafeRawBufferPointer) {
+    if bytes.count >= Output.flushThresholdBytes { writeOut(with: bytes) } else { buffer.append(bytes) }
   }
 
   /// Writes everything that is ready.
   @inline(never)
   public mutating func flush() {
-    guard !buffer.isEmpty else { return }
-    write(buffer.bytes)
-    buffer.removeAll()
-    buffer.shrink(toCapacityBytes: 4 * Output.flushThresholdBytes)
+    if !buffer.isEmpty { writeOut(with: UnsafeRawBufferPointer(start: nil, count: 0)) }
   }
 
+  /// Writes everything that is ready, and `bytes` behind it: one system call, unless the kernel takes less.
   @usableFromInline
-  mutating func write(_ bytes: UnsafeRawBufferPointer) {
+  @inline(never)
+  mutating func writeOut(with bytes: UnsafeRawBufferPointer) {
+    var ready = buffer.bytes
     var rest = bytes
-    while failure == nil, let start = rest.baseAddress, rest.count > 0 {
-      let written = Glibc.write(descriptor, start, rest.count)
+    while failure == nil, !ready.isEmpty || !rest.isEmpty {
+      let parts = (Output.part(ready), Output.part(rest))
+      let written = withUnsafeBytes(of: parts) {
+        writev(descriptor, $0.assumingMemoryBound(to: iovec.self).baseAddress, 2)
+      }
       if written >= 0 {
         writtenBytes &+= UInt64(written)
-        rest = UnsafeRawBufferPointer(rebasing: rest[written...])
+        let ofReady = min(written, ready.count)
+        ready = UnsafeRawBufferPointer(rebasing: ready[ofReady...])
+        rest = UnsafeRawBufferPointer(rebasing: rest[(written - ofReady)...])
       } else if errno == EAGAIN {
         // Somebody else made the shared descriptor non-blocking: wait for room instead of losing data.
         var waiting = pollfd(fd: descriptor, events: Int16(POLLOUT), revents: 0)
@@ -76,6 +82,12 @@ public struct Output: ~Copyable {
         failure = .system(operation: "writing to stdout", errno: errno)
       }
     }
+    buffer.removeAll()
+    buffer.shrink(toCapacityBytes: 4 * Output.flushThresholdBytes)
+  }
+
+  private static func part(_ bytes: UnsafeRawBufferPointer) -> iovec {
+    iovec(iov_base: UnsafeMutableRawPointer(mutating: bytes.baseAddress), iov_len: bytes.count)
   }
 }
 

@@ -1,4 +1,5 @@
 // Decides between text and byte strings: UTF-8 as Unicode and RFC 3629 define it, with a fast path for ASCII.
+private import Wide
 
 /// Whether `bytes` are well-formed UTF-8 (RFC 3629: no overlong forms, no surrogates, nothing above U+10FFFF).
 @inlinable
@@ -53,14 +54,8 @@ public func copyTellingASCII(
 func copyAnyTellingASCII(
   from source: UnsafeRawPointer, to target: UnsafeMutableRawPointer, bytes count: Int
 ) -> Bool {
-  var seen: SIMD8<UInt64> = .zero
+  if count >= WIDE_COPY_LEAST_BYTES { return copy_telling_ascii(source, target, count) }
   var position = 0
-  while count &- position >= 64 {
-    let piece = source.loadUnaligned(fromByteOffset: position, as: SIMD8<UInt64>.self)
-    target.storeBytes(of: piece, toByteOffset: position, as: SIMD8<UInt64>.self)
-    seen |= piece
-    position &+= 64
-  }
   var rest: UInt64 = 0
   while count &- position >= 8 {
     let word = source.loadUnaligned(fromByteOffset: position, as: UInt64.self)
@@ -74,7 +69,7 @@ func copyAnyTellingASCII(
     rest |= UInt64(byte)
     position &+= 1
   }
-  return rest & 0x8080_8080_8080_8080 == 0 && (seen & 0x8080_8080_8080_8080) == .zero
+  return rest & 0x8080_8080_8080_8080 == 0
 }
 
 @usableFromInline

@@ -231,7 +231,7 @@ import Testing
 
   /// One byte that is not ASCII, at each place, in lengths around those that are copied together.
   @Test func copiesTellASCII() {
-    for count in [0, 1, 7, 8, 31, 32, 63, 64, 65, 127, 128, 200] {
+    for count in [0, 1, 7, 8, 31, 32, 63, 64, 65, 127, 128, 129, 200, 255, 256, 257, 300] {
       let text = (0..<count).map { UInt8($0 & 0x7f) }
       for place in -1..<count {
         var bytes = text

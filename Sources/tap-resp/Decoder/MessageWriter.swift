@@ -15,6 +15,8 @@ struct MessageWriter: ~Copyable {
   private var isASCII = true
   /// Strings of this message are cut at this length.
   private var threshold = Int.max
+  /// For what follows a value: the end of its message, and annotations.
+  private static let roomBehindBytes = 512
   /// Beyond it elements are counted only: the limit of an exchange, or less where all flows together hold too much.
   private(set) var limitBytes = RESPLimits.exchangeBytes
   /// What the message was shortened by so far, for its flags.
@@ -91,10 +93,19 @@ struct MessageWriter: ~Copyable {
     if bytes.count &- messageStart &+ part.count > RESPLimits.exchangeBytes {
       appendWithinLimit(part)
     } else if bytes.count &- contentPosition &+ part.count <= keptLimit {
+      if bytes.unusedBytes < part.count { makeRoom(for: part.count) }
       if !bytes.appendTellingASCII(part) { isASCII = false }
     } else {
       appendKept(part)
     }
+  }
+
+  /// Makes room for the rest of the string and what stands behind it, if a good part of it is there: a large value is not
+  /// moved while it comes, and a length that somebody only claims takes nothing.
+  @inline(never)
+  private mutating func makeRoom(for partBytes: Int) {
+    let left = keptLimit &- (bytes.count &- contentPosition)
+    bytes.reserve(min(left, 4 &* partBytes) &+ MessageWriter.roomBehindBytes)
   }
 
   private mutating func appendKept(_ part: UnsafeRawBufferPointer) {
