@@ -254,3 +254,15 @@ def test_a_filter_that_cannot_match(arguments, text, remedy):
     first, second = result.stderr.splitlines()
     assert first.startswith("tap-capture: ") and text in first
     assert remedy in second
+
+
+@pytest.mark.live
+@pytest.mark.root
+def test_a_container_that_is_not_there(redis, capture):
+    """Processes of no container are left out in the kernel, after their first bytes if not before; and it is said."""
+    server = redis()
+    running = capture(["--port", server.port, "--container", "nobody"])
+    assert "no container fits --container nobody now" in running.errors()
+    for _ in range(3):
+        client(server)
+    assert not Recording(running.stop().output).flows

@@ -204,6 +204,68 @@ def test_state_that_cannot_be_read_costs_the_name_only(containerd, redis, captur
         open(state, "w").write(content)
 
 
+def pod_annotations(name, pod, namespace):
+    return {
+        "io.kubernetes.cri.container-name": name, "io.kubernetes.cri.sandbox-name": pod,
+        "io.kubernetes.cri.sandbox-namespace": namespace, "io.kubernetes.cri.image-name": "registry.example:5000/shop/web:7",
+    }  # fmt: skip
+
+
+def commands_of(directory, recording):
+    """The keys asked for in a recording, with the containers that asked."""
+    lines = map(json.loads, run([RESP, JSON], directory, stdin=recording.output).splitlines())
+    return {(line["args"][0], line["process"].get("container")) for line in lines}
+
+
+# The containers of each choice have its name in theirs: those of the others go on running.
+CHOICES = {
+    "name": ["--container", "early-name", "--container", "late-name"],
+    "image": ["--container", "registry.example:5000/shop/web"],
+    "pod": ["--pod", "pod-of-early-pod", "--pod", "pod-of-late-pod"],
+    "namespace": ["--namespace", "shop-namespace"],
+    "several": ["--namespace", "shop-several", "--pod", "pod-of-late-several", "--user", "root"],
+}
+
+
+@pytest.mark.parametrize("choice", CHOICES)
+def test_filters_take_containers_that_start_later(choice, containerd, redis, capture, tmp_path):
+    """Before and after the start of the capture: a container that is chosen, one that is not, and a process without any."""
+    server = redis()
+    number = list(CHOICES).index(choice)
+
+    def start(when, digit, is_other=False):
+        name = f"{when}-{choice}"
+        annotations = pod_annotations(name, f"pod-of-{name}", "elsewhere" if is_other else f"shop-{choice}")
+        if is_other:
+            annotations["io.kubernetes.cri.image-name"] = "registry.example:5000/shop/web-other:7"
+        identifier = f"{number}{digit}" * 32
+        containerd.start(
+            identifier, containers.send_forever(server.port, when), namespace="k8s.io", annotations=annotations,
+            cgroup=f"/kubepods/pod{number}/{identifier}",
+        )  # fmt: skip
+
+    start("early", "a")
+    start("early-other", "b", is_other=True)
+    recording = capture(["--port", server.port, "--direction", "egress", *CHOICES[choice]])
+    assert ("no container fits" in recording.errors()) == (choice in ("name", "pod", "several"))
+    subprocess.run(["redis-cli", "-p", str(server.port), "GET", "host"], check=True, stdout=subprocess.DEVNULL)
+    start("late", "c")
+    start("late-other", "d", is_other=True)
+    time.sleep(1)
+    recording.stop()
+    chosen = ["late"] if choice == "several" else ["early", "late"]
+    assert commands_of(tmp_path / "keys", recording) == {(when, f"{when}-{choice}") for when in chosen}
+
+
+def test_the_first_command_of_a_chosen_container_is_not_lost(podman, redis, capture, tmp_path):
+    server = redis()
+    recording = capture(["--port", server.port, "--container", "wanted"])
+    for name in ("unwanted", "wanted"):
+        podman.run("--rm", "--name", name, command=containers.send_once(server.port, name))
+    recording.stop()
+    assert commands_of(tmp_path / "keys", recording) == {("wanted", "wanted")}
+
+
 def test_a_thousand_processes_that_live_for_a_moment(redis, capture):
     server = redis()
     watch = lives(capture, server.port)

@@ -30,9 +30,9 @@ static __always_inline bool is_open(struct sock *sk) {
 }
 
 // Where a control group is asked for, connections are described with their first bytes: only then the task runs, and only
-// of the task that runs the group can be told.
+// of the task that runs the group can be told. So it is with containers, of which nothing is known yet.
 static __always_inline bool holder_is_wanted(struct task_struct *task) {
-  return !settings.filter_cgroup_count && process_is_wanted(task->tgid) && traits_are_wanted(task);
+  return !settings.filter_cgroup_count && !settings.filter_by_container && process_is_wanted(task->tgid) && traits_are_wanted(task);
 }
 
 SEC("iter/task_file")

@@ -140,12 +140,15 @@ static __always_inline void describe_ip_ends(struct sock *sk, struct tap_flow_re
 // Whether a connection may be of interest at one end only.
 static __always_inline bool is_one_end_enough(void) {
   return settings.filter_by_process || settings.filter_role != TAP_ROLE_UNKNOWN || settings.filter_comm_count ||
-         settings.filter_program_count || settings.filter_user_count || settings.filter_cgroup_count;
+         settings.filter_program_count || settings.filter_user_count || settings.filter_cgroup_count ||
+         settings.filter_by_container;
 }
 
 static __noinline int note_owner(struct flow *flow, struct task_struct *task) {
   struct tap_flow_record *about = &flow->about;
   about->process = process_key(task);
+  if (settings.filter_by_container)
+    about->cgroup_id = cgroup_id(task);
   bpf_core_read(about->comm, TAP_COMM_BYTES, &task->group_leader->comm);
   flow->has_owner = true;
   return 0;

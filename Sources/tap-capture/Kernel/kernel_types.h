@@ -211,6 +211,7 @@ struct thread_info {
   __u32 status;
 };
 struct kernfs_node {
+  __u64 id;
   const char *name;
   struct kernfs_node *parent;
 };

@@ -41,6 +41,15 @@ struct {
   __type(value, __u32);
 } cgroups SEC(".maps");
 
+// By the id of a control group: an enum tap_cgroup_verdict. tap-capture knows which container a group is of, and what that is
+// called.
+struct {
+  __uint(type, BPF_MAP_TYPE_LRU_HASH);
+  __uint(max_entries, 16384);
+  __type(key, __u64);
+  __type(value, __u8);
+} cgroup_verdicts SEC(".maps");
+
 // Where somebody listens, or did. Only the roles of some connections that were open before capture depend on it.
 struct {
   __uint(type, BPF_MAP_TYPE_LRU_HASH);

@@ -68,6 +68,12 @@ static __always_inline bool begin_transfer(struct transfer_steps *steps, struct 
     return false;
   }
 
+  // It was of interest until its container was known.
+  if (settings.filter_by_container && flow->is_wanted && cgroup_verdict(flow->about.cgroup_id) == TAP_CGROUP_DISMISS) {
+    tell_of_other_end(sk, flow);
+    return false;
+  }
+
   struct task_struct *task = bpf_get_current_task_btf();
   bool process_wanted = flow_process_is_wanted(flow, task);
   __u32 unseen = 0;

@@ -15,6 +15,14 @@ static __always_inline struct tap_process_key process_key(struct task_struct *ta
   };
 }
 
+// The id of a task's control group in the unified hierarchy.
+static __always_inline __u64 cgroup_id(struct task_struct *task) { return BPF_CORE_READ(task, cgroups, dfl_cgrp, kn, id); }
+
+static __always_inline __u8 cgroup_verdict(__u64 id) {
+  __u8 *verdict = bpf_map_lookup_elem(&cgroup_verdicts, &id);
+  return verdict ? *verdict : 0;
+}
+
 static __always_inline bool process_is_wanted(__u32 tgid) {
   if (bpf_map_lookup_elem(&excluded, &tgid))
     return false;

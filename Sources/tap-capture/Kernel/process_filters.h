@@ -44,9 +44,16 @@ static __always_inline bool cgroup_is_wanted(void) {
   return false;
 }
 
+// A group of which nothing is known yet passes: tap-capture asks what it is, and takes nothing that is not chosen.
+static __always_inline bool container_is_wanted(struct task_struct *task) {
+  __u8 verdict = cgroup_verdict(cgroup_id(task));
+  return verdict ? verdict == TAP_CGROUP_KEEP : state.are_cgroups_judged;
+}
+
 // `task` is the current one.
 static __always_inline bool traits_are_wanted(struct task_struct *task) {
   return (!settings.filter_comm_count || comm_is_wanted(task)) && (!settings.filter_user_count || user_is_wanted(task)) &&
          (!settings.filter_cgroup_count || cgroup_is_wanted()) &&
+         (!settings.filter_by_container || container_is_wanted(task)) &&
          (!settings.filter_program_count || program_is_wanted(task));
 }

@@ -53,7 +53,8 @@ struct CaptureSession: ~Copyable {
     let waiter = try Waiter.open(ring: program.ring, output: STDOUT_FILENO)
     var recorder = EventRecorder(
       output: Output(descriptor: STDOUT_FILENO), pipeline: Pipeline(output: STDOUT_FILENO), excluded: program.excluded,
-      askedFor: Set(filters.processes))
+      askedFor: Set(filters.processes),
+      choice: filters.containers.isEmpty ? nil : ContainerChoice(filters.containers, program.cgroupVerdicts))
 
     // After attaching: what happens meanwhile is in the ring, and is applied on top of what /proc shows.
     recorder.processes.scan()
@@ -140,6 +141,9 @@ struct CaptureSession: ~Copyable {
       diagnostics.report(text, remedy: "In a container, start it with the host's namespace (docker run --pid=host).")
     }
     recorder.output.flush()
+    for filter in recorder.unmatchedContainers {
+      diagnostics.report("no container fits \(filter) now; one that starts later will be captured")
+    }
     let size = settings.ringBytes >= 1 << 20 ? "\(settings.ringBytes >> 20) MiB" : "\(settings.ringBytes >> 10) KiB"
     diagnostics.report("ready (\(program.engine.rawValue) engine, ring \(size))")
     if let pid = command?.pid {

@@ -116,6 +116,7 @@ struct tap_flow_record {
   __u64 unseen_at_end;  // of these, received at the end where no engine looks
   // What tells the two ends of a connection within this machine: what one end calls its own is the other's other. 0: not
   // known.
+  __u64 cgroup_id;  // of the process, in the unified hierarchy; only where containers are chosen
   __u64 own_end;
   __u64 other_end;
   struct tap_process_key other_process;  // who uses the other end of a unix socket, where that is of no interest; tgid 0: not known
@@ -202,6 +203,12 @@ struct tap_dismissal_counters {
 // Of each other filter.
 #define TAP_FILTER_VALUES_MAX 16
 
+// Of a control group: whether the container that it is of is chosen.
+enum tap_cgroup_verdict {
+  TAP_CGROUP_KEEP = 1,
+  TAP_CGROUP_DISMISS = 2,
+};
+
 // The file of a program.
 struct tap_program_file {
   __u64 inode;
@@ -220,6 +227,7 @@ struct tap_settings {
   __u8 filter_by_process;                    // only the processes in the map `traced`
   __u8 filter_loopback;                      // leave out what stays on this machine
   __u8 filter_protocols;                     // tap_protocol bits; 0: any
+  __u8 filter_by_container;                  // by the map `cgroup_verdicts`
   // Of the process: one of each kind that has any must fit.
   __u32 filter_comm_count;
   __u32 filter_program_count;
@@ -241,6 +249,8 @@ struct tap_shared_state {
   __u32 is_stopping;
   // Set when every connection that was open before the capture is known: one that is not is a new one.
   __u32 is_census_done;
+  // Set when the cgroups that were there before the capture are judged: one that is not is a new one.
+  __u32 are_cgroups_judged;
   // Set by a reader to whom nothing happens: the next record wakes it.
   __u32 is_reader_asleep;
 };

@@ -86,13 +86,20 @@ struct ContainerCatalog: ~Copyable {
     wait(Self.startWaitNanoseconds) { $0.entries.values.contains { $0.isPending } }
   }
 
+  /// What is known of all of them.
+  var descriptions: [(ContainerIdentity, ContainerDescription)] {
+    entries.compactMap { identity, entry in entry.description.map { (identity, $0) } }
+  }
+
   /// Waits until a container is known, once, for a bounded time, and returns those of which something new is known.
-  mutating func waitForFirst(_ identity: ContainerIdentity) -> Set<ContainerIdentity> {
+  mutating func waitForFirst(
+    _ identity: ContainerIdentity, nanoseconds: UInt64 = firstWaitNanoseconds
+  ) -> Set<ContainerIdentity> {
     guard let entry = entries[identity], entry.isPending, entry.description == nil, !entry.isWaitedFor else {
       return []
     }
     entries[identity]?.isWaitedFor = true
-    return wait(Self.firstWaitNanoseconds) { $0.entries[identity]?.isPending ?? false }
+    return wait(nanoseconds) { $0.entries[identity]?.isPending ?? false }
   }
 
   private mutating func wait(

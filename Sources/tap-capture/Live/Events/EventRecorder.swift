@@ -17,8 +17,8 @@ struct OpenFlow {
   /// The other end of the connection, where it is on this machine and known: its flow if that is captured, its process.
   var peerFlow: UInt64?
   var peerProcess: UInt64?
-  /// It belongs to our own pipeline: nothing of it goes out.
-  var isOwn = false
+  /// It belongs to our own pipeline, or to no container that is chosen: nothing of it goes out.
+  var isLeftOut = false
   var isOverlapping = false
 }
 
@@ -42,11 +42,16 @@ struct EventRecorder: ~Copyable {
   /// Named by the user: traced even if downstream of our output.
   private let askedFor: Set<Int32>
   private let excluded: ProcessSet
+  private var choice: ContainerChoice?
 
-  init(output: consuming Output, pipeline: Pipeline, excluded: ProcessSet, askedFor: Set<Int32>) {
+  init(
+    output: consuming Output, pipeline: Pipeline, excluded: ProcessSet, askedFor: Set<Int32>,
+    choice: consuming ContainerChoice? = nil
+  ) {
     self.output = output
     self.pipeline = pipeline
     self.excluded = excluded
+    self.choice = choice
     self.askedFor = askedFor
   }
 
@@ -88,7 +93,7 @@ struct EventRecorder: ~Copyable {
   // MARK: Transfers
 
   private mutating func transfer(_ header: tap_transfer_record, _ record: UnsafeRawBufferPointer) {
-    guard let flow = flows[header.flow_id], !flow.pointee.isOwn else { return }
+    guard let flow = flows[header.flow_id], !flow.pointee.isLeftOut else { return }
     let direction: Direction = header.direction == UInt8(TAP_RECEIVED.rawValue) ? .received : .sent
     let step = flow.pointee.accounting.book(
       isReceived: direction == .received, offset: header.offset, length: UInt64(header.length),
@@ -209,12 +214,30 @@ struct EventRecorder: ~Copyable {
   mutating func findContainers() {
     for process in processes.containerMembers() { seeContainer(of: process) }
     _ = containers.waitForAll()
+    choice?.judge(processes.all) { containers[$0]?.description }
   }
 
   /// Tells what has become known of containers since the last call.
   mutating func updateContainers(at now: UInt64) {
-    tellAgain(containers.takeAnswers())
+    let changed = containers.takeAnswers()
+    for container in changed { choice?.judgeAgain(container, containers[container]?.description) }
+    tellAgain(changed)
     containers.refresh(at: now)
+  }
+
+  /// What was asked for on the command line and fits no container that is known.
+  var unmatchedContainers: [String] { choice?.filter.unmatched(containers.descriptions) ?? [] }
+
+  /// Whether the container of a flow's process is chosen; waits for its name, because nothing of it may be lost.
+  private mutating func isChosen(_ process: KnownProcess, _ record: tap_flow_record) -> Bool {
+    guard choice != nil else { return true }
+    let process = processes.completed(process)
+    seeContainer(of: process)
+    if let container = process.container {
+      tellAgain(containers.waitForFirst(container, nanoseconds: ContainerCatalog.startWaitNanoseconds))
+    }
+    return choice?.isChosen(
+      process, process.container.flatMap { containers[$0]?.description }, cgroup: record.cgroup_id) ?? true
   }
 
   /// Sends the descriptions of processes again, with what is known of their containers by now.
@@ -237,7 +260,7 @@ struct EventRecorder: ~Copyable {
     }
     flow.pointee.peerFlow = other.flow
     flow.pointee.peerProcess = other.process
-    if let peer = flows[other.flow], !peer.pointee.isOwn {
+    if let peer = flows[other.flow], !peer.pointee.isLeftOut {
       peer.pointee.peerFlow = record.flow_id
       flow.pointee.peerProcess = peer.pointee.keyFrame
       tellPeer(other.flow, of: flow.pointee.process)
@@ -254,14 +277,14 @@ struct EventRecorder: ~Copyable {
 
   /// The process at the other end of `id`'s connection is another one than was said, or was not known.
   private mutating func tellPeer(_ id: UInt64, of process: UInt64) {
-    guard let flow = flows[id], !flow.pointee.isOwn, flow.pointee.peerProcess != process else { return }
+    guard let flow = flows[id], !flow.pointee.isLeftOut, flow.pointee.peerProcess != process else { return }
     flow.pointee.peerProcess = process
     send(flow)
   }
 
   /// The other end is none that is captured; who has it is known all the same.
   private mutating func learnOtherEnd(_ record: tap_other_end_record) {
-    guard let end = otherEnds[record.other_end], flows[end.flow]?.pointee.isOwn == false else { return }
+    guard let end = otherEnds[record.other_end], flows[end.flow]?.pointee.isLeftOut == false else { return }
     latestTime = record.time_ns
     let comm = withUnsafeBytes(of: record.comm) { Array($0.prefix { $0 != 0 }) }
     let process = updating(processes.process(record.process), uid: record.process.uid, comm: comm)
@@ -283,8 +306,8 @@ struct EventRecorder: ~Copyable {
     flow.initialize(to: OpenFlow(record: record, key: record.process, epoch: processes.epoch, keyFrame: 0, process: 0))
     flows[record.flow_id] = flow
     if record.isUnix { unixFlows.insert(record.flow_id) }
-    if isOwnPipeline(&process) {
-      flow.pointee.isOwn = true
+    if isOwnPipeline(&process) || !isChosen(process, record) {
+      flow.pointee.isLeftOut = true
       return
     }
     let comm = withUnsafeBytes(of: record.comm) { Array($0.prefix { $0 != 0 }) }
@@ -330,7 +353,7 @@ struct EventRecorder: ~Copyable {
     guard !stages.isEmpty else { return }
     for id in flows.keys {
       guard let flow = flows[id], stages.contains(Int32(bitPattern: flow.pointee.key.tgid)) else { continue }
-      flow.pointee.isOwn = true
+      flow.pointee.isLeftOut = true
     }
   }
 
@@ -346,7 +369,7 @@ struct EventRecorder: ~Copyable {
     guard let flow = flows[record.flow_id] else { return }
     latestTime = max(latestTime, record.time_ns)
     defer { forget(record.flow_id, flow) }
-    guard !flow.pointee.isOwn else { return }
+    guard !flow.pointee.isLeftOut else { return }
     settle(record, flow, .sent, moved: record.moved.0, .ringFull)
     // What was received unseen comes behind everything that the kernel program saw.
     settle(record, flow, .received, moved: record.moved.1 - min(record.moved.1, record.unseen_at_end), .ringFull)
@@ -359,7 +382,7 @@ struct EventRecorder: ~Copyable {
   mutating func endUnlisted(_ id: UInt64, at time: UInt64) {
     guard let flow = flows[id] else { return }
     defer { forget(id, flow) }
-    guard !flow.pointee.isOwn else { return }
+    guard !flow.pointee.isLeftOut else { return }
     latestTime = max(latestTime, time)
     CloseFrame(flow: id, time: time, reason: "closed").append(to: &output.buffer)
     output.endRecord()

@@ -64,7 +64,7 @@ struct FilterOptions: ParsableArguments {
   var exe: [String] = []
 
   @Option(
-    name: .long,
+    name: [.customLong("user"), .customLong("uid")],
     help: ArgumentHelp("Capture processes of this user, a name or a number. May be repeated.", valueName: "user"))
   var uid: [String] = []
 
@@ -73,6 +73,23 @@ struct FilterOptions: ParsableArguments {
     help: ArgumentHelp(
       "Capture processes in this control group (version 2) and below it. May be repeated.", valueName: "path"))
   var cgroup: [String] = []
+
+  @Option(
+    name: .long,
+    help: ArgumentHelp(
+      "Capture containers of this name, id (or its first 12 digits or more) or image, also those that start later. May be "
+        + "repeated.",
+      valueName: "name|id|image"))
+  var container: [String] = []
+
+  @Option(
+    name: .long, help: ArgumentHelp("Capture containers of this Kubernetes pod. May be repeated.", valueName: "name"))
+  var pod: [String] = []
+
+  @Option(
+    name: .long,
+    help: ArgumentHelp("Capture containers of pods in this Kubernetes namespace. May be repeated.", valueName: "name"))
+  var namespace: [String] = []
 
   /// TAP_FILTER_PORTS_MAX and TAP_FILTER_VALUES_MAX of the kernel program.
   static let portsMaximum = 64

@@ -22,8 +22,8 @@ struct ResolvedFilters: Equatable {
   var programs: [ProgramFile] = []
   /// Effective users.
   var users: [UInt32] = []
-  /// Containers will come as cgroups too.
   var cgroups: [Cgroup] = []
+  var containers = ContainerFilter()
 
   init() {}
 
@@ -38,6 +38,7 @@ struct ResolvedFilters: Equatable {
     for path in options.exe { programs.append(try ProgramFile(path: path)) }
     for user in options.uid { users.append(try ResolvedFilters.user(user)) }
     for path in options.cgroup { cgroups.append(try Cgroup(path: path)) }
+    containers = ContainerFilter(containers: options.container, pods: options.pod, namespaces: options.namespace)
   }
 
   private static func running(_ pid: Int32) throws(CaptureFailure) -> Int32 {

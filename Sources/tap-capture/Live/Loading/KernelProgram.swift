@@ -15,13 +15,14 @@ struct KernelProgram: ~Copyable {
 
   /// The descriptors of the maps, which are the object's.
   private struct Maps {
-    let ring, traced, excluded, cgroups, unreportedEnds, unixLosses, flows: Int32
+    let ring, traced, excluded, cgroups, cgroupVerdicts, unreportedEnds, unixLosses, flows: Int32
 
     init(of object: OpaquePointer) throws(CaptureFailure) {
       ring = try map("ring", of: object)
       traced = try map("traced", of: object)
       excluded = try map("excluded", of: object)
       cgroups = try map("cgroups", of: object)
+      cgroupVerdicts = try map("cgroup_verdicts", of: object)
       unreportedEnds = try map("unreported_ends", of: object)
       unixLosses = try map("unix_losses", of: object)
       flows = try map("flows", of: object)
@@ -31,6 +32,7 @@ struct KernelProgram: ~Copyable {
   private let maps: Maps
   let traced: ProcessSet
   let excluded: ProcessSet
+  let cgroupVerdicts: CgroupVerdicts
   private let state: UnsafeMutablePointer<tap_shared_state>
 
   /// The engine whose programs are in the kernel.
@@ -100,6 +102,7 @@ struct KernelProgram: ~Copyable {
     self.state = state
     traced = ProcessSet(map: maps.traced, state: state)
     excluded = ProcessSet(map: maps.excluded, state: state)
+    cgroupVerdicts = CgroupVerdicts(map: maps.cgroupVerdicts, state: state)
   }
 
   deinit {

@@ -18,6 +18,7 @@ extension tap_settings {
       case .egress: UInt8(TAP_ROLE_CLIENT.rawValue)
       case .ingress: UInt8(TAP_ROLE_SERVER.rawValue)
       }
+    filter_by_container = settings.filters.containers.isEmpty ? 0 : 1
     filter_port_count = store(settings.filters.ports, in: &filter_ports)
     filter_user_count = store(settings.filters.users, in: &filter_users)
     filter_comm_count = store(settings.filters.comms.map(\.padded), in: &filter_comms)

@@ -208,6 +208,8 @@ struct ProcessTable {
     }
   }
 
+  var all: [KnownProcess] { Array(processes.values) }
+
   /// A process in each container.
   func containerMembers() -> [KnownProcess] { processes.values.filter { $0.container != nil } }
 
