@@ -11,7 +11,6 @@ import time
 import pytest
 
 from harness import containers
-from harness.exchanges import exchanges
 from harness.pipeline import JSON, PRETTY, RESP, run
 
 pytestmark = [pytest.mark.live, pytest.mark.root]
@@ -264,25 +263,3 @@ def test_the_first_command_of_a_chosen_container_is_not_lost(podman, redis, capt
         podman.run("--rm", "--name", name, command=containers.send_once(server.port, name))
     recording.stop()
     assert commands_of(tmp_path / "keys", recording) == {("wanted", "wanted")}
-
-
-def test_a_thousand_processes_that_live_for_a_moment(redis, capture):
-    server = redis()
-    watch = lives(capture, server.port)
-    started = []
-    for number in range(1000):
-        process = subprocess.Popen(
-            ["redis-cli", "-p", str(server.port), "GET", f"key:{number}"], stdout=subprocess.DEVNULL, stdin=subprocess.DEVNULL
-        )
-        process.wait()
-        started.append(process.pid)
-    watch.stop()
-    found = {}
-    for exchange in exchanges(watch.output, "egress"):
-        found.setdefault(exchange["args"][0], []).append(exchange["process"])
-    program = os.path.realpath(subprocess.check_output(["which", "redis-cli"], text=True).strip())
-    for number, pid in enumerate(started):
-        (process,) = found[f"key:{number}"]
-        assert process["pid"] == pid and process["exe"] == program and process["comm"] == "redis-cli"
-        assert process["command_line"] == ["redis-cli", "-p", str(server.port), "GET", f"key:{number}"]
-        assert process["namespace_pid"] and process["gid"] == 0 and process["cgroup"]
