@@ -120,8 +120,11 @@ static __always_inline struct user_iovec first_piece(const struct transfer *tran
   return piece;
 }
 
-// Whether ` HTTP/1.` stands in the first line of what is being sent: that ends a request line (RFC 9112, 3).
-static __noinline bool has_http1_version(const struct transfer *transfer) {
+// Whether ` HTTP/1.` stands in the first line of what is being sent: that ends a request line (RFC 9112, 3). A global
+// function, like record_bytes: Linux 6.1 would check its loop again on each of too many paths.
+__noinline int has_http1_version(struct transfer *transfer) {
+  if (!transfer)
+    return false;
   __u8 line[REQUEST_LINE_BYTES];
   struct user_iovec piece = first_piece(transfer);
   __u32 length = piece.length < sizeof(line) ? piece.length : sizeof(line);
@@ -161,8 +164,11 @@ static __noinline int extend_opening(struct flow *flow, const struct transfer *t
   return 1;
 }
 
-// Looks at a transfer whose bytes can be read (`is_readable`) or not. Returns whether the flow is of no interest.
-static __noinline int speaks_another_protocol(struct flow *flow, const struct transfer *transfer, __u32 is_readable) {
+// Looks at a transfer whose bytes can be read (`is_readable`) or not. Returns whether the flow is of no interest. Global for
+// the same reason.
+__noinline int speaks_another_protocol(struct flow *flow, struct transfer *transfer, __u32 is_readable) {
+  if (!flow || !transfer)
+    return false;
   if (flow->about.is_joined || flow->about.role == TAP_ROLE_UNKNOWN) {
     flow->protocol_is_settled = true;
     return false;
