@@ -27,7 +27,7 @@ def main():
     with tempfile.TemporaryDirectory(prefix="tap-bench.") as work:
         parts = {
             "live": lambda: live.measure(work, live_rounds, live_requests),
-            "hooks": lambda: hooks.measure(work, requests),
+            "hooks": lambda: hooks.measure(work, min(rounds, 3), requests),
             "dismissed": lambda: dismissed.measure(work, min(rounds, 3), 10**8 if options.quick else 10**10),
             "decode": lambda: decode.measure(work, rounds, 20_000 if options.quick else 500_000),
             "offline": lambda: offline.measure(work, rounds, 2_000 if options.quick else 120_000),

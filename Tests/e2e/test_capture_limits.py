@@ -106,6 +106,14 @@ def test_the_time_given(pipeline):
     assert Recording(running.output).totals is not None
 
 
+def wait_until_gone(programs):
+    """The kernel unloads them a moment after the last descriptor is closed."""
+    deadline = time.monotonic() + 5
+    while programs & set(kernel.loaded_programs()):
+        assert time.monotonic() < deadline, "programs stay loaded"
+        time.sleep(0.05)
+
+
 @pytest.mark.live
 @pytest.mark.parametrize("end", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL], ids=lambda s: s.name)
 def test_no_program_stays_in_the_kernel(capture, end):
@@ -115,16 +123,36 @@ def test_no_program_stays_in_the_kernel(capture, end):
     assert held, "the capture holds no program"
     running.first.send_signal(end)
     assert running.wait(20) == [-signal.SIGKILL if end == signal.SIGKILL else 0]
-    deadline = time.monotonic() + 5
-    while held & set(kernel.loaded_programs()) - set(before):
-        assert time.monotonic() < deadline, "programs stay loaded"
-        time.sleep(0.05)
+    wait_until_gone(held - set(before))
 
 
 @pytest.mark.live
 def test_a_closed_pipe_is_the_end_also_without_traffic(pipeline):
     running = pipeline([[CAPTURE, "--port", "1"], ["true"]])
     assert running.wait(20) == [0, 0]
+
+
+@pytest.mark.live
+def test_a_reader_that_is_killed_while_bytes_flow(capture, redis):
+    """The capture ends, nothing of it stays in the kernel, and the traced programs do not notice."""
+    server = redis()
+    running = capture(["--port", server.port, "--buffer", "256K"], [["cat"]])
+    held = kernel.programs_held_by(running.first.pid)
+    load = subprocess.Popen(
+        ["redis-benchmark", "-p", str(server.port), "-n", "100000", "-P", "16", "-d", "1000", "-t", "set,get", "-q"],
+        stdout=subprocess.DEVNULL,
+    )
+    try:
+        while os.path.getsize(running.output) < 1 << 20:
+            assert load.poll() is None
+            time.sleep(0.001)
+        running.processes[1].send_signal(signal.SIGKILL)
+        assert running.wait(20) == [0, -signal.SIGKILL]
+        wait_until_gone(held)
+        assert load.wait(60) == 0
+    finally:
+        load.kill()
+        load.wait()
 
 
 @pytest.mark.live

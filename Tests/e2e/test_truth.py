@@ -35,12 +35,13 @@ def check(run, statistics, stream, allowed=frozenset()):
 
 
 # (pipeline, value bytes, ring, requests of SET GET LPUSH, of MSET, of LRANGE). A kilobyte in MSET is ten, in LRANGE a hundred:
-# more of these would outrun any reader, so the ring holds most of what they move.
+# more of these would outrun any reader, so the ring holds most of what they move. The last is for emulated processors.
 UNTHROTTLED = [
     (1, 3, "16M", 8000, 8000, 1600),
     (16, 3, "64M", 64_000, 32_000, 1600),
     (1, 1024, "256M", 8000, 1600, 800),
     (16, 1024, "256M", 16_000, 1600, 800),
+    (4, 100, "16M", 500, 200, 100),
 ]
 
 

@@ -322,8 +322,9 @@ def test_without_a_port_filter_only(capture, listener, redis):
     assert ours(Recording(running.output), listener.getsockname()) == []
 
 
-@pytest.mark.parametrize("depth, value_bytes", [(1, 3), (16, 1024)])
-def test_every_command_is_counted_on_both_sides(redis, capture, tmp_path, depth, value_bytes):
+# The last is for emulated processors.
+@pytest.mark.parametrize("depth, value_bytes, requests", [(1, 3, 8000), (16, 1024, 8000), (4, 100, 500)])
+def test_every_command_is_counted_on_both_sides(redis, capture, tmp_path, depth, value_bytes, requests):
     path = tmp_path / "redis.sock"
     server = redis("--unixsocket", path)
     stream = tmp_path / "exchanges.tap"
@@ -331,8 +332,8 @@ def test_every_command_is_counted_on_both_sides(redis, capture, tmp_path, depth,
     with server.client() as admin:
         admin.call("CONFIG", "RESETSTAT")
         subprocess.run(
-            ["redis-benchmark", "-s", path, "-c", "50", "-q", "-P", str(depth), "-d", str(value_bytes), "-n", "8000"]
-            + ["-t", "set,get,lpush,mset"],
+            ["redis-benchmark", "-s", path, "-c", "50", "-q", "-P", str(depth), "-d", str(value_bytes)]
+            + ["-n", str(requests), "-t", "set,get,lpush,mset"],
             stdout=subprocess.DEVNULL, check=True, timeout=120,
         )  # fmt: skip
         for number in range(20):
@@ -340,7 +341,7 @@ def test_every_command_is_counted_on_both_sides(redis, capture, tmp_path, depth,
             assert int(asked.stdout) == number + 1
         statistics = command_statistics(admin)
     run.stop()
-    assert statistics["SET"] == statistics["GET"] == statistics["MSET"] == 8000 and statistics["INCR"] == 20
+    assert statistics["SET"] == statistics["GET"] == statistics["MSET"] == requests and statistics["INCR"] == 20
     statistics["INFO"] += 1  # it cannot count itself
     kinds = Counter(frame[0] for frame in tapwire.frames(stream))
     assert kinds[tapwire.GAP] == 0
