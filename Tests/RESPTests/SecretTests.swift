@@ -22,6 +22,10 @@ import Testing
     ["MIGRATE", "h", "6379", "", "0", "100", "AUTH", secret, "KEYS", "a"],
     ["MIGRATE", "h", "6379", "k", "0", "100", "AUTH2", "ada", secret],
     ["SENTINEL", "SET", "mymaster", "auth-pass", secret],
+    ["EVAL", "return redis.call('CONFIG', 'SET', ARGV[1], ARGV[2])", "0", "requirepass", secret],
+    ["EVALSHA", "0123", "1", "key", "AUTH2", "ada", secret], ["FCALL", "f", "0", "MasterAuth", secret],
+    ["EVAL", "redis.call('migrate', 'h', 1, '', 0, 9, \"AUTH\", '\(secret)', 'KEYS', KEYS[1])", "0"],
+    ["SCRIPT", "LOAD", "redis.call('CONFIG', 'SET', [[RequirePass]], '\(secret)')"],
   ]
 
   @Test(arguments: commands) func isMasked(_ words: [String]) throws {
@@ -57,6 +61,26 @@ import Testing
         #expect(!Self.holdsSecret(lossy.output), "\(length) bytes missing at \(position): \(lossy.lines)")
       }
     }
+  }
+
+  /// A script that names no password is shown, whatever it is about.
+  @Test func scriptsWithoutPasswords() throws {
+    let decoded = try Decoded(
+      .client(encode("EVAL", "return redis.call('HGET', KEYS[1], 'auth')", "1", "user", "name")), .server("$1\r\nx\r\n")
+    )
+    #expect(decoded.lines == ["EVAL [return redis.call('HGET', KEYS[1], 'auth'), 1, user, name] → bulk_string x"])
+  }
+
+  /// Of a line of MONITOR that is not whole only the command is shown.
+  @Test(arguments: [0, 70_000]) func linesOfMonitor(padding: Int) throws {
+    let line = "+1339518083.107412 [0 127.0.0.1:1] \"EVAL\" \"return 1\" \"0\" \"AUTH\" \"\(Self.secret)\""
+    let decoded = try Decoded(
+      .command("MONITOR"), .server("+OK\r\n"),
+      .server("\(line) \"\(String(repeating: "x", count: padding))\"\r\n"))
+    let isHidden = !Self.holdsSecret(decoded.output)
+    #expect(isHidden)
+    let shown = try #require(decoded.lines.last)
+    #expect(shown.prefix(100).contains("\"EVAL\" \(padding == 0 ? "\"return 1\"" : "\"(redacted)\"")"))
   }
 
   @Test func inline() throws {

@@ -173,6 +173,8 @@ def converse(server, planted):
         client.call("SET", key(), value() * 20_000)
         client.call("AUTH", planted.password())
         client.call("CONFIG", "SET", "masterauth", planted.password())
+        client.call("EVAL", "return #ARGV[2]", 0, "requirepass", planted.password())
+        client.call("SCRIPT", "LOAD", f"return redis.call('CONFIG', 'SET', 'masterauth', '{planted.password()}')")
         client.send(command("CLIENT", "REPLY", "SKIP") + command("SET", key(), value()))
         # A replica's connection: the snapshot, and a command that the master passes on.
         with server.client() as replica:

@@ -31,11 +31,25 @@ struct SecretRule {
       isDamaged = true
       return true
     }
-    return isSecret(String(decoding: string.prefix(256), as: UTF8.self), at: index)
+    return isSecret(word: string, at: index)
   }
 
   /// Whether the next argument is secret.
-  mutating func isSecret(_ text: String, at index: Int) -> Bool {
+  mutating func isSecret(word: UnsafeRawBufferPointer, at index: Int) -> Bool {
+    let isNamed = isSecret(String(decoding: word.prefix(256), as: UTF8.self), at: index)
+    return isNamed || isScript(at: index) && SecretScript.namesSecret(word)
+  }
+
+  /// Whether the argument is a script: of EVAL the first, of SCRIPT LOAD and FUNCTION LOAD all behind that word.
+  private func isScript(at index: Int) -> Bool {
+    switch command {
+    case "EVAL", "EVAL_RO": index == 0
+    case "SCRIPT", "FUNCTION": subcommand == "LOAD" && index > 0
+    default: false
+    }
+  }
+
+  private mutating func isSecret(_ text: String, at index: Int) -> Bool {
     if isDamaged { return true }
     let upper = text.uppercased()
     if index == 0 { subcommand = upper }
@@ -68,6 +82,10 @@ struct SecretRule {
     case "MIGRATE":
       if upper == "AUTH" { secretsToCome = 1 }
       if upper == "AUTH2" { expectNameAndPassword(behind: index) }
+    case "EVAL", "EVAL_RO", "EVALSHA", "EVALSHA_RO", "FCALL", "FCALL_RO":
+      // What a script passes on to CONFIG SET or MIGRATE is named by the same words.
+      if index > 1, upper == "AUTH" || SecretRule.secretParameters.contains(text.lowercased()) { secretsToCome = 1 }
+      if index > 1, upper == "AUTH2" { expectNameAndPassword(behind: index) }
     default:
       break
     }

@@ -79,13 +79,20 @@ extension Secrets {
 
   /// A line of MONITOR without the secrets in it, or nil where it has none: `1339518083.1 [0 addr] "CONFIG" "SET" …`.
   static func redactedMonitorLine(_ response: UnsafeRawBufferPointer) -> ByteBuffer? {
-    guard let text = text(of: response), let words = quotedWords(text), let first = words.first else { return nil }
-    let name = first.value.uppercased()
+    guard let text = text(of: response) else { return nil }
+    let (words, isWhole) = quotedWords(text)
+    guard let first = words.first else { return nil }
+    let name = String(decoding: first.value.prefix(256), as: UTF8.self).uppercased()
     guard CommandTable.shared.traits(of: CommandName(name)).mayHoldSecrets else { return nil }
+    // Of a line that is not whole nobody knows how many arguments there are, nor where they end.
+    guard isWhole else {
+      return line(text[..<first.range.upperBound] + Array(" \"\(mask)\"".utf8), type: "simple_string")
+    }
     var rule = SecretRule(command: name, argumentCount: words.count - 1)
     var shown: [UInt8] = []
     var copied = 0
-    for (index, word) in words.dropFirst().enumerated() where rule.isSecret(word.value, at: index) {
+    for (index, word) in words.dropFirst().enumerated()
+    where word.value.withUnsafeBytes({ rule.isSecret(word: $0, at: index) }) {
       shown += text[copied..<word.range.lowerBound] + Array("\"\(mask)\"".utf8)
       copied = word.range.upperBound
     }
@@ -93,31 +100,32 @@ extension Secrets {
     return line(shown + text[copied...], type: "simple_string")
   }
 
-  /// The words of a MONITOR line behind its address, with the places of their quotes; nil where they are not quoted.
+  /// The words of a MONITOR line behind its address, with the places of their quotes, up to where they are not quoted any more.
   private static func quotedWords(
     _ text: UnsafeRawBufferPointer
-  ) -> [(range: Range<Int>, value: String)]? {
-    guard var position = text.firstIndex(of: UInt8(ascii: "]")).map({ $0 + 2 }) else { return nil }
-    var words: [(range: Range<Int>, value: String)] = []
+  ) -> (words: [(range: Range<Int>, value: [UInt8])], isWhole: Bool) {
+    var words: [(range: Range<Int>, value: [UInt8])] = []
+    guard var position = text.firstIndex(of: UInt8(ascii: "]")).map({ $0 + 2 }) else { return (words, false) }
     while position < text.count {
-      guard text[position] == UInt8(ascii: "\"") else { return nil }
+      guard text[position] == UInt8(ascii: "\"") else { return (words, false) }
       var end = position + 1
       while end < text.count, text[end] != UInt8(ascii: "\"") { end += text[end] == UInt8(ascii: "\\") ? 2 : 1 }
-      guard end < text.count else { return nil }
+      guard end < text.count else { return (words, false) }
       let quoted = UnsafeRawBufferPointer(rebasing: text[position...end])
-      guard let value = InlineCommand.split(quoted)?.first else { return nil }
-      words.append((position..<(end + 1), String(decoding: value.prefix(256), as: UTF8.self)))
+      guard let value = InlineCommand.split(quoted)?.first else { return (words, false) }
+      words.append((position..<(end + 1), value))
       position = end + 2
     }
-    return words
+    return (words, true)
   }
 
-  /// The text of a response that is one line.
+  /// The text of a response that is one line, as far as it is there.
   private static func text(of response: UnsafeRawBufferPointer) -> UnsafeRawBufferPointer? {
     var reader = CBORReader(response, streamOffset: 0)
     guard (try? reader.readMapHead()) == 2, (try? reader.readItem()) != nil, (try? reader.readItem()) != nil,
       (try? reader.readItem()) != nil
     else { return nil }
+    reader.skipCutMark()
     return try? reader.readString()
   }
 

@@ -59,7 +59,10 @@ struct Subscriptions {
 
   /// Whether a response is a line of MONITOR: `1339518083.107412 [0 127.0.0.1:60866] "keys" "*"`.
   static func isMonitorLine(_ response: UnsafeRawBufferPointer) -> Bool {
-    guard let text = simpleString(response) else { return false }
+    guard var reader = value(of: response, type: "simple_string") else { return false }
+    // Also of a line that is longer than lines are kept.
+    reader.skipCutMark()
+    guard let text = try? reader.readString() else { return false }
     let stamp = text.prefix { (0x30...0x39).contains($0) || $0 == UInt8(ascii: ".") }
     return stamp.count >= 12 && text.dropFirst(stamp.count).starts(with: " [".utf8)
   }
