@@ -67,10 +67,11 @@ struct TapCapture: ParsableCommand {
     if check {
       throw ExitCode(MachineCheck.run(verbose: live.verbose).rawValue)
     }
-    if let read {
-      throw readPackets(from: read)
-    }
     do {
+      if let read {
+        try RecordingFile.check()
+        throw readPackets(from: read)
+      }
       throw ExitCode(try CaptureSession(live).run())
     } catch let failure as CaptureFailure {
       Diagnostics(program: "tap-capture").report(failure.message, remedy: failure.remedy)
@@ -80,7 +81,7 @@ struct TapCapture: ParsableCommand {
 
   private func readPackets(from path: String) -> ExitCode {
     // What feeds a pipe gets the Ctrl-C too, and its end is waited for; a file is read no further.
-    if path == "-" { installStageSignals() } else { CaptureSignals.install() }
+    if path == "-" { installStageSignals() } else { CaptureSignals.install(hasCommand: false) }
     do throws(CaptureFile.Problem) {
       let filter = expression.isEmpty ? nil : expression.joined(separator: " ")
       var capture = try OfflineCapture(path: path, filter: filter)

@@ -44,8 +44,10 @@ struct OutputOptions: ParsableArguments {
       valueName: "time"))
   var slowerThan: String?
 
-  @Option(name: .customLong("db"), help: ArgumentHelp("Show what is for this database only.", valueName: "number"))
-  var database: String?
+  @Option(
+    name: .customLong("db"),
+    help: ArgumentHelp("Show what is for this database only. May be repeated: any of them.", valueName: "number"))
+  var databases: [String] = []
 
   @Option(
     name: .long,
@@ -83,7 +85,7 @@ struct OutputOptions: ParsableArguments {
     rules.filter.hiddenClasses = CommandClasses(try notClass.flatMap(Self.commandClasses))
     rules.filter.isErrorsOnly = errors
     rules.filter.slowerThanNanoseconds = try slowerThan.map { try DurationOption(parsing: $0).nanoseconds }
-    rules.filter.database = try database.map { text in
+    rules.filter.databases = try databases.map { text in
       guard let number = Int64(text), number >= 0 else {
         throw ValidationError("'\(text)' is no database; expected its number, 0 or above")
       }

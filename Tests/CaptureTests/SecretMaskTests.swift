@@ -46,6 +46,14 @@ import Testing
     ("python app.py amqp://me:s3cret@host//queue", "python app.py amqp://me:***@host//queue"),
     ("app --url=postgres://me:s3@cret@host/db", "app --url=postgres://me:***@host/db"),
     ("app a://:s3cret@b c://d:s3cret@e", "app a://:***@b c://d:***@e"),
+    // Where no user is named, redis-cli takes what stands there for the password.
+    ("redis-cli -u redis://s3cret@host:6379/0", "redis-cli -u redis://***@host:6379/0"),
+    ("git clone https://s3cret@host/x", "git clone https://***@host/x"),
+    ("app redis://h:1?db=2&password=s3cret&x=1", "app redis://h:1?db=2&password=***&x=1"),
+    ("app --auth s3cret", "app --auth ***"), ("app --auth=s3cret", "app --auth=***"),
+    ("app --password:s3cret", "app --password:***"), ("app --pw s3cret", "app --pw ***"),
+    ("app --credentials u:s3cret", "app --credentials ***"),
+    ("env REDISCLI_AUTH=s3cret app", "env REDISCLI_AUTH=*** app"),
   ])
   func secretsAreReplaced(given: String, expected: String) {
     #expect(mask(given) == expected)
@@ -55,7 +63,9 @@ import Testing
   @Test(arguments: [
     "redis-cli -p 6379 GET a", "cp -a from to", "ssh -p 22 host", "curl https://host:8080/a@b", "app key=value",
     "app http://host/path:with@signs", "grep password file", "app tokens=5", "app x=y=z", "app --bypass 5",
-    "nginx: worker process",
+    "nginx: worker process", "ssh://git@host/path", "git clone ssh://git@host/path", "app --author me",
+    "app -I:dir x:y",
+    "curl https://host/?q=password&page=2",
   ])
   func everythingElseStays(given: String) {
     #expect(mask(given) == given)
@@ -66,6 +76,9 @@ import Testing
     ("redis-cli -a 's3cret with blanks' ping", "redis-cli -a *** ping"),
     ("redis-cli acl setuser x '>s3cret'  on", "redis-cli acl setuser x >***  on"),
     ("exec app\n --token s3cret\n", "exec app\n --token ***\n"),
+    ("curl -H 'Authorization: Bearer s3cret' https://host", "curl -H 'Authorization: *** ***' https://host"),
+    ("echo 'redis-cli -a s3cret' | sh -s x", "echo 'redis-cli -a ***' | sh -s x"),
+    ("printf \"%s\" 'x --token s3cret' y", "printf \"%s\" 'x --token ***' y"),
     ("echo a  b", "echo a  b"),
   ])
   func aScriptIsACommandLine(script: String, expected: String) {

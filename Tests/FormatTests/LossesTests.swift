@@ -28,8 +28,10 @@ import Testing
     ]
     for frame in data { stream.append(frame) }
     #expect(
-      Formatted(stream.ended).messages == ["5 bytes of 2 connections are of no protocol that a stage before decodes"])
-    #expect(messages(data) == ["5 bytes are of no protocol that a stage before decodes"])
+      Formatted(stream.ended).messages == [
+        "5 bytes of 2 connections were decoded by no stage before tap-fmt (tap-resp, tap-http)"
+      ])
+    #expect(messages(data) == ["5 bytes were decoded by no stage before tap-fmt (tap-resp, tap-http)"])
   }
 
   @Test func noticesWithTheirStage() {

@@ -88,11 +88,11 @@ import Testing
       .client(encode("GET", "b") + encode("GET", "c")), .server("$-1\r\n$-1\r\n"), .command("MGET d"),
       .server("*1\r\n$-1\r\n"),
     ]
-    #expect(try Self.lines(events) { $0.database = 3 }.count == 3)
-    #expect(try Self.lines(events) { $0.database = 0 } == ["GET [a] → null null", "SELECT [3] → simple_string OK"])
+    #expect(try Self.lines(events) { $0.databases = [3] }.count == 3)
+    #expect(try Self.lines(events) { $0.databases = [0] } == ["GET [a] → null null", "SELECT [3] → simple_string OK"])
     // Nobody knows the database of a connection that was joined before it has said it.
     var rules = OutputRules()
-    rules.filter.database = 3
+    rules.filter.databases = [3]
     var joined = Conversation(events)
     joined.isPreexisting = true
     let decoded = try Decoded(joined, rules: rules)

@@ -3,6 +3,7 @@
 import json
 import os
 import pwd
+import re
 import signal
 import subprocess
 import sys
@@ -82,6 +83,30 @@ def test_sigterm_is_passed_on(pipeline):
     running.first.send_signal(signal.SIGTERM)
     assert running.wait(20) == [7]
     assert "got it" in running.errors()
+
+
+@pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2])
+def test_other_signals_are_passed_on(pipeline, number):
+    script = f"trap 'echo got it; exit 7' {int(number)}; echo waiting; while :; do sleep 0.05; done"
+    running = start(pipeline, "sh", "-c", script)
+    wait_for(lambda: "waiting" in running.errors())
+    running.first.send_signal(number)
+    assert running.wait(20) == [7]
+    assert "got it" in running.errors()
+
+
+@pytest.mark.parametrize("delay", [0, 0.02, 0.1, 0.3])
+def test_a_signal_before_the_capture_is_ready_is_not_lost(pipeline, tmp_path, delay):
+    """The command does not begin, or it gets the signal: the status is a signal's, not the command's."""
+    running = start(pipeline, "sh", "-c", f"sleep 1; touch {tmp_path}/lived; exit 9")
+    # Its handlers are there: what comes before them ends any program.
+    caught = lambda: int(re.search(r"SigCgt:\s*(\w+)", open(f"/proc/{running.first.pid}/status").read())[1], 16)
+    wait_for(lambda: caught() & 1 << (signal.SIGTERM - 1))
+    time.sleep(delay)
+    running.first.send_signal(signal.SIGTERM)
+    assert running.wait(20) == [128 + signal.SIGTERM]
+    time.sleep(1.2)
+    assert not (tmp_path / "lived").exists()
 
 
 def test_ctrl_c_reaches_the_command_and_capture_goes_on(pipeline, redis):

@@ -6,6 +6,7 @@ import random
 import signal
 import socket
 import stat
+import struct
 import subprocess
 import time
 
@@ -199,6 +200,14 @@ def test_a_recording_is_for_its_owner_only(capture):
     running = capture(["--duration", "0.1"])
     running.finish()
     assert stat.S_IMODE(os.stat(running.output).st_mode) == 0o600
+
+
+def test_a_recording_of_packets_is_for_its_owner_only(tmp_path):
+    os.umask(0o022)
+    (tmp_path / "empty.pcap").write_bytes(struct.pack("<IHHiIII", 0xA1B2C3D4, 2, 4, 0, 0, 65535, 1))
+    with open(tmp_path / "packets.tap", "wb") as output:
+        subprocess.run([CAPTURE, "--read", tmp_path / "empty.pcap"], stdout=output, check=True)
+    assert stat.S_IMODE(os.stat(tmp_path / "packets.tap").st_mode) == 0o600
 
 
 @pytest.mark.live

@@ -82,6 +82,7 @@ FILTERS = {
     "--errors --not-command LPUSH": lambda line: is_error(line) and line.get("command") != "LPUSH",
     "--slower-than 100ms": is_slow,
     "--db 3": lambda line: line.get("connection", {}).get("database") == 3,
+    "--db 3 --db 0": lambda line: line.get("connection", {}).get("database") in (0, 3),
     "--db 0 --class write": lambda line: line.get("connection", {}).get("database") == 0 and line.get("class") == "write",
 }
 

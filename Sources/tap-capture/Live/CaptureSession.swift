@@ -32,10 +32,10 @@ struct CaptureSession: ~Copyable {
   /// Prepares everything, so that the capture is running when this returns. A command has been forked by then and waits.
   init(_ options: CaptureOptions) throws(CaptureFailure) {
     LibbpfMessages.install(verbose: options.verbose)
-    try CaptureSession.checkOutput()
+    try RecordingFile.check()
     let filters = try ResolvedFilters(options.filters)
     try LoadFailure.checkPrerequisites()
-    CaptureSignals.install()
+    CaptureSignals.install(hasCommand: !options.command.isEmpty)
     let settings = KernelSettings(
       ringBytes: KernelSettings.ringBytes(roundingUp: options.buffer.bytes), filters: filters,
       filtersByProcess: !filters.processes.isEmpty || !options.command.isEmpty,
@@ -77,25 +77,6 @@ struct CaptureSession: ~Copyable {
   }
 
   // MARK: Before
-
-  /// Frames are not for a terminal, and a recording is for its owner only.
-  private static func checkOutput() throws(CaptureFailure) {
-    guard isatty(STDOUT_FILENO) == 0 else {
-      throw CaptureFailure(
-        "standard output is a terminal, and what goes there is binary",
-        remedy: "Send it to the next stage or to a file: tap-capture | tap-resp | tap-fmt", status: .usage)
-    }
-    var status = stat()
-    guard fstat(STDOUT_FILENO, &status) == 0, status.st_mode & S_IFMT == S_IFREG else { return }
-    // What was there before may be shared on purpose; a file that begins now is ours to protect.
-    // It belongs to the caller where sudo gave us our rights.
-    guard status.st_size == 0, status.st_mode & 0o077 != 0, fchmod(STDOUT_FILENO, S_IRUSR | S_IWUSR) != 0 else {
-      return
-    }
-    Diagnostics(program: "tap-capture").report(
-      "others can read this recording, and its mode cannot be changed: \(errorText(errno))",
-      remedy: "It holds what the processes sent, passwords included: keep it where only you can read it.")
-  }
 
   /// The processes asked for, with the children that they have. Children that come meanwhile are taken by the kernel
   /// program if it knows their parent; so this goes on until there is nobody new.
@@ -148,7 +129,9 @@ struct CaptureSession: ~Copyable {
     diagnostics.report("ready (\(program.engine.rawValue) engine, ring \(size))")
     if let pid = command?.pid {
       CaptureSignals.command.store(pid, ordering: .relaxed)
-      command?.release()
+      // Asked to stop before it began: it gets the signal where it waits, and its status says so.
+      let request = CaptureSignals.stopRequest.load(ordering: .relaxed)
+      if request == 0 { command?.release() } else { kill(pid, request) }
     }
   }
 
@@ -162,7 +145,7 @@ struct CaptureSession: ~Copyable {
       let isDrained = drainSome()
       if isDrained { recorder.output.flush() }
       if recorder.output.failure != nil { return .outputFailed }
-      if CaptureSignals.isStopRequested.load(ordering: .relaxed) { return .requested }
+      if CaptureSignals.stopRequest.load(ordering: .relaxed) != 0 { return .requested }
       if let status = command?.endedStatus() { return .commandEnded(status) }
       let now = clockNanoseconds(CLOCK_MONOTONIC)
       if now >= deadline { return .requested }

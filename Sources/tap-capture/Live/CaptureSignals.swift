@@ -3,16 +3,16 @@ import Glibc
 import Synchronization
 
 enum CaptureSignals {
-  /// A signal that asks to stop has come.
-  static let isStopRequested = Atomic(false)
+  /// The signal that asked to stop; 0: none has.
+  static let stopRequest = Atomic<Int32>(0)
   /// The command that is captured; 0: none.
   static let command = Atomic<Int32>(0)
 
   /// Sets the handlers. A closed pipe is seen as EPIPE.
-  static func install() {
+  static func install(hasCommand: Bool) {
     signal(SIGPIPE, SIG_IGN)
-    // A hangup of the terminal ends a capture like SIGTERM does.
-    for number in [SIGINT, SIGTERM, SIGHUP] {
+    // A hangup of the terminal ends a capture like SIGTERM does. A command may have a use for more than these.
+    for number in [SIGINT, SIGTERM, SIGHUP] + (hasCommand ? [SIGQUIT, SIGUSR1, SIGUSR2] : []) {
       var action = sigaction()
       action.sa_flags = SA_SIGINFO
       action.__sigaction_handler.sa_sigaction = { number, information, _ in
@@ -31,7 +31,7 @@ enum CaptureSignals {
     if child > 0 {
       // The terminal has sent it to the command as well, which is in our process group.
       if !isFromTerminal { kill(child, number) }
-    } else if isStopRequested.exchange(true, ordering: .relaxed) {
+    } else if stopRequest.exchange(number, ordering: .relaxed) != 0 {
       // A second one ends the program, even if it cannot write.
       signal(number, SIG_DFL)
       raise(number)

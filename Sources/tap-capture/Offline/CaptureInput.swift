@@ -47,7 +47,7 @@ final class CaptureInput {
   }
 
   private func read(into buffer: UnsafeMutableRawBufferPointer) -> Int {
-    while !CaptureSignals.isStopRequested.load(ordering: .relaxed) {
+    while CaptureSignals.stopRequest.load(ordering: .relaxed) == 0 {
       if sizeBytes == nil, let beforeWaiting {
         var ready = pollfd(fd: descriptor, events: Int16(POLLIN), revents: 0)
         if poll(&ready, 1, 0) == 0 { beforeWaiting() }

@@ -46,7 +46,7 @@ struct OfflineCapture: ~Copyable {
     return status(damage, text)
   }
 
-  private var isStopped: Bool { CaptureSignals.isStopRequested.load(ordering: .relaxed) }
+  private var isStopped: Bool { CaptureSignals.stopRequest.load(ordering: .relaxed) != 0 }
 
   private mutating func showProgress() {
     progress.update(packets: file.packets, readBytes: file.input.readBytes, sizeBytes: file.input.sizeBytes)

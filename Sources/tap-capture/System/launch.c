@@ -19,7 +19,7 @@ static int become(const struct tap_user *user) {
 
 // Signals as a program expects them: the handlers are gone after exec, what is ignored would stay so.
 static void restore_signals(void) {
-  const int signals[] = {SIGINT, SIGTERM, SIGPIPE, SIGHUP, SIGQUIT};
+  const int signals[] = {SIGINT, SIGTERM, SIGPIPE, SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2};
   for (unsigned i = 0; i < sizeof(signals) / sizeof(*signals); i++)
     signal(signals[i], SIG_DFL);
   sigset_t none;

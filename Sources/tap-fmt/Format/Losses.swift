@@ -87,7 +87,7 @@ struct Losses: ~Copyable {
     if undecodedBytes > 0 {
       let unit = undecodedFlows == 1 ? "connection" : "connections"
       let flows = undecodedFlows == 0 ? "" : " of \(undecodedFlows) \(unit)"
-      say("\(undecodedBytes) bytes\(flows) are of no protocol that a stage before decodes", [])
+      say("\(undecodedBytes) bytes\(flows) were decoded by no stage before tap-fmt (tap-resp, tap-http)", [])
     }
     if !end.isComplete, !cutIsSaid { say("warning: the stream is incomplete: it was cut short before its end", []) }
     if isVerbose { say("info: end of the stream", end.totals) }

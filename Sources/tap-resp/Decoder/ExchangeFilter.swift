@@ -17,14 +17,14 @@ package struct ExchangeFilter: Sendable {
   package var isErrorsOnly = false
   /// Only those whose latency is greater.
   package var slowerThanNanoseconds: UInt64?
-  package var database: Int64?
+  package var databases: [Int64] = []
 
   package init() {}
 
   /// Whether everything is shown.
   package var isEmpty: Bool {
     commands.isEmpty && hiddenCommands.isEmpty && keys.isEmpty && hiddenKeys.isEmpty && classes.isEmpty
-      && hiddenClasses.isEmpty && !isErrorsOnly && slowerThanNanoseconds == nil && database == nil
+      && hiddenClasses.isEmpty && !isErrorsOnly && slowerThanNanoseconds == nil && databases.isEmpty
   }
 
   /// An exchange as it would be written.

@@ -35,9 +35,12 @@ final class ExchangeShaper {
   /// `database`: what the connection has told of it.
   func shows(_ exchange: ExchangeFilter.Candidate, database: Int64?) -> Bool {
     guard filter.shows(exchange) else { return false }
-    guard let wanted = filter.database else { return true }
-    if database == nil { unknownDatabases += 1 }
-    return database == wanted
+    guard !filter.databases.isEmpty else { return true }
+    guard let database else {
+      unknownDatabases += 1
+      return false
+    }
+    return filter.databases.contains(database)
   }
 
   /// Says once what was hidden for want of knowledge.

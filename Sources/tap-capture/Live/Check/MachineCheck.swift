@@ -122,7 +122,7 @@ struct MachineCheck {
 
   private mutating func containerRuntimes() {
     let found = ContainerRuntime.find()
-    if found.isEmpty { report.add("container runtimes", "none: no socket of Docker, containerd, CRI-O or Podman") }
+    if found.isEmpty { report.add("container runtimes", "none: Docker, containerd, CRI-O and Podman have no socket") }
     for (index, runtime) in found.enumerated() {
       report.add(
         index == 0 ? "container runtimes" : "", "\(runtime.name): \(runtime.socket)",

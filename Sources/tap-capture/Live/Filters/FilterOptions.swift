@@ -134,7 +134,8 @@ struct FilterOptions: ParsableArguments {
 
   static func comm(_ text: String) throws -> ProcessName {
     let bytes = Array(text.utf8)
-    guard !bytes.isEmpty, bytes.count <= ProcessName.bytesMaximum else {
+    guard !bytes.isEmpty else { throw ValidationError("the name is empty; expected one as ps -o comm shows it") }
+    guard bytes.count <= ProcessName.bytesMaximum else {
       throw ValidationError(
         "no process can have the name '\(text)': the kernel keeps \(ProcessName.bytesMaximum) bytes of a name; "
           + "expected '\(String(decoding: bytes.prefix(ProcessName.bytesMaximum), as: UTF8.self))'")

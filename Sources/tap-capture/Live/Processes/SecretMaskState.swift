@@ -44,9 +44,11 @@ struct SecretMaskState {
     where argument.starts(with: prefix) && argument.count > prefix.count {
       return prefix + SecretMask.mask
     }
-    if let equals = argument.firstIndex(of: UInt8(ascii: "=")) {
-      let name = Array(argument[..<equals])
-      if isOption(name) || SecretMask.isSecretName(name) { return Array(argument[...equals]) + SecretMask.mask }
+    // `name=value`, and `--name:value`.
+    let isColonOption = argument.first == UInt8(ascii: "-")
+    if let end = argument.firstIndex(where: { $0 == UInt8(ascii: "=") || (isColonOption && $0 == UInt8(ascii: ":")) }) {
+      let name = Array(argument[..<end])
+      if isOption(name) || SecretMask.isSecretName(name) { return Array(argument[...end]) + SecretMask.mask }
     }
     return SecretMask.maskingURI(argument)
   }
