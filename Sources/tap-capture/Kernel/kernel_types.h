@@ -189,6 +189,9 @@ struct file {
   struct path f_path;
   struct inode *f_inode;
 };
+struct list_head {
+  struct list_head *next;
+};
 struct fdtable {
   unsigned int max_fds;
   struct file **fd;

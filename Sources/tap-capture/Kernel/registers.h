@@ -41,13 +41,17 @@ enum {
   CALL_IO_URING_ENTER = 426,
 };
 
+// Linux 6.2 and later: memory at any address, read as this type without a call of a helper; zero where there is none. Weak,
+// so that older kernels take the object, where no program that needs it is loaded.
+extern void *bpf_rdonly_cast(const void *address, __u32 type) __ksym __weak;
+
 static __always_inline bool is_descriptor_of(struct task_struct *task, __u32 descriptor, struct sock *sk) {
   struct fdtable *table = task->files->fdt;
   if (descriptor >= table->max_fds)
     return false;
-  struct file *file = 0;
-  if (bpf_probe_read_kernel(&file, sizeof(file), table->fd + descriptor))
-    return false;
+  // A slot of the table is a pointer, like what stands first in this type.
+  struct list_head *slot = bpf_rdonly_cast(table->fd + descriptor, bpf_core_type_id_kernel(struct list_head));
+  struct file *file = (struct file *)slot->next;
   return file && file == sk->sk_socket->file;
 }
 
