@@ -210,6 +210,23 @@ import Testing
         ])
   }
 
+  /// What is begun and cannot be shown is counted, to the last byte.
+  @Test(arguments: [true, false]) func whatIsNotShownIsCounted(isWhole: Bool) throws {
+    let first: [Event] = [.command("GET a"), .server("$-1\r\n")]
+    let cases: [([Event], UInt64)] = [
+      ([], 0), ([.server("$1\r\n1\r\n")], 0), ([.command("GET b"), .server("+abc")], 4), ([.client("GET b")], 5),
+      ([.command("GET b"), .server("*2\r\n:1\r\n\0\0\0\0")], 12), ([.client("*2\r\n$3\r\nGE")], 10),
+      ([.command("GET b"), .server("*1\r\n")], 0), ([.command("GET b"), .server("|1\r\n+a\r\n")], 8),
+    ]
+    for (events, skipped) in cases {
+      var conversation = Conversation(first + events)
+      conversation.split = { count in isWhole ? [count] : Array(repeating: 1, count: count) }
+      let counted = try Decoded(conversation).notices.flatMap(\.counters).filter { $0.name == "skipped_bytes" }.map(
+        \.value)
+      #expect(counted == (skipped > 0 ? [skipped] : []), "\(events)")
+    }
+  }
+
   @Test func attributesBelongToTheirValue() throws {
     let decoded = try Decoded(
       .command("GET a"), .server("|1\r\n+ttl\r\n:9\r\n$1\r\n1\r\n"), .command("GET b"), .server("$1\r\n2\r\n"))

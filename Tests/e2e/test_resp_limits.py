@@ -10,7 +10,7 @@ import pytest
 
 from harness.pipeline import JSON, RESP
 from harness.resp import command
-from harness.tapwire import CLOSE, DATA, END, FLOW, HELLO, RECEIVED, SENT
+from harness.tapwire import CLOSE, DATA, END, EXCHANGE, FLOW, HELLO, NOTICE, RECEIVED, SENT, frames
 
 MEBIBYTE = 1 << 20
 LIMIT = 64 * MEBIBYTE
@@ -170,6 +170,16 @@ HOSTILE = {
 }  # fmt: skip
 
 
+def is_told(path):
+    """Whether the hostile connection has an exchange that says that it is not whole, or a notice tells of skipped bytes."""
+    for kind, *fields in frames(path):
+        if kind == NOTICE and fields[4]["skipped_bytes"] > 0:
+            return True
+        if kind == EXCHANGE and fields[0] == 1 and {"cut", "incomplete", "malformed"} & set(fields[6]):
+            return True
+    return False
+
+
 @pytest.mark.parametrize("name", HOSTILE)
 def test_a_hostile_peer_costs_bounded_memory_and_linear_time(tmp_path, name):
     direction, content, repeats = HOSTILE[name]
@@ -191,5 +201,6 @@ def test_a_hostile_peer_costs_bounded_memory_and_linear_time(tmp_path, name):
         seconds[times] = min(taken for taken, _, _ in runs)
         if times == repeats:
             assert sum(is_ordinary(exchange) for exchange in runs[0][2]) == 1
+            assert is_told(tmp_path / "out"), "nothing says what was not decoded"
     # Small times are as exact as the clock's ticks.
     assert seconds[2 * repeats] <= 2.2 * seconds[repeats] + 0.03, seconds

@@ -187,6 +187,28 @@ def large_value(scale):
     yield data(1, 1, offset + size + 2, b"+PONG\r\n")
 
 
+def bytes_one_by_one(scale):
+    """A value of 16 MiB (at scale 2) in frames of a single byte."""
+    size = (8 << 20) * scale
+    announced = b"$%d\r\n" % size
+    yield flow(1)
+    yield data(1, 0, 0, command(b"GET", b"k") * 2)
+    # So long that the offsets of what follows are of four bytes, and begin with a whole block.
+    first = bulk(b"p" * (65536 - len(announced) - len(b"$65500\r\n\r\n")))
+    assert len(first) + len(announced) == 65536
+    yield data(1, 1, 0, first + announced)
+    frame = data(1, 1, 65536, b"v")
+    block = bytearray(frame * 65536)
+    place = frame.index(bytes([0, 1, 0, 0]))
+    block[place + 3 :: len(frame)] = bytes(range(256)) * 256
+    block[place + 2 :: len(frame)] = b"".join(bytes([high]) * 256 for high in range(256))
+    for index in range(size // 65536):
+        block[place :: len(frame)] = bytes([(index + 1) >> 8]) * 65536
+        block[place + 1 :: len(frame)] = bytes([(index + 1) & 255]) * 65536
+        yield bytes(block)
+    yield data(1, 1, 65536 + size, b"\r\n")
+
+
 def large_frames(scale):
     value = bulk(b"w" * (15 << 20))
     yield flow(1)
@@ -248,6 +270,7 @@ CASES = [
     unanswered,
     unanswered_on_one_flow,
     large_value,
+    bytes_one_by_one,
     large_frames,
     values_in_flight,
     large_arrays,

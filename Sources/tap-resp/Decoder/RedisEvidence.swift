@@ -60,7 +60,8 @@ package enum RedisEvidence {
     // POP3 has AUTH as well, with the same answer: the command behind it tells.
     let next = behindFirstLine(requests)
     if beginsCommand(next) { return .claim }
-    guard name(of: line) == "AUTH", !next.isEmpty else { return .undecided }
+    let isAnswerLine = replies.first.map { $0 == UInt8(ascii: "+") || $0 == UInt8(ascii: "-") } ?? true
+    guard name(of: line) == "AUTH", !next.isEmpty, isAnswerLine else { return .undecided }
     return judgeBeginning(requests: next, replies: behindFirstLine(replies))
   }
 

@@ -8,7 +8,7 @@ extension RedisFlow {
       quietPoints.loseReplies(hasSlow: pending.hasSlow)
     } else {
       if replies.skip(gap.length) { return parse(nothing.bytes, of: .replies, nothing, into: &output) }
-      if replies.endIncomplete() { finishMessage(replies.kind, nothing, extraFlags: .gap, into: &output) }
+      endOpenReply(nothing, extraFlags: .gap, into: &output)
       loseStepInReplies(into: &output)
     }
     replySearch = BoundarySearch(for: .replies)
@@ -20,10 +20,30 @@ extension RedisFlow {
       loseCertaintyOfCommands()
     } else {
       if commands.skip(gap.length) { return parse(nothing.bytes, of: .commands, nothing, into: &output) }
-      if commands.endIncomplete() { finishCommand(nothing, extraFlags: .gap, into: &output) }
+      endOpenCommand(nothing, extraFlags: .gap, into: &output)
       loseStepInCommands(into: &output)
     }
     commandSearch = BoundarySearch(for: .commands)
+  }
+
+  /// The command that is coming ends where it stands: it is shown, or its bytes are counted.
+  func endOpenCommand(_ data: DataFrame, extraFlags: ExchangeFlags, into output: inout Output) {
+    if commands.endIncomplete() {
+      finishCommand(data, extraFlags: extraFlags, into: &output)
+    } else {
+      skippedBytes &+= openCommandBytes
+    }
+    openCommandBytes = 0
+  }
+
+  /// The same of the reply that is coming.
+  func endOpenReply(_ data: DataFrame, extraFlags: ExchangeFlags, into output: inout Output) {
+    if replies.endIncomplete() {
+      finishMessage(replies.kind, data, extraFlags: extraFlags, into: &output)
+    } else {
+      skippedBytes &+= openReplyBytes
+    }
+    openReplyBytes = 0
   }
 
   /// Commands are missing, nobody knows how many: those that are pending keep their place, later ones have none.
@@ -90,11 +110,11 @@ extension RedisFlow {
     endSearch(.replies)
     let end = DataFrame(
       flow: id, direction: .sent, time: lastTime, offset: 0, bytes: UnsafeRawBufferPointer(start: nil, count: 0))
-    if commands.endIncomplete() { finishCommand(end, extraFlags: .incomplete, into: &output) }
+    endOpenCommand(end, extraFlags: .incomplete, into: &output)
     if let replication {
       finish(replication, end, into: &output)
-    } else if replies.endIncomplete() {
-      finishMessage(replies.kind, end, extraFlags: .incomplete, into: &output)
+    } else {
+      endOpenReply(end, extraFlags: .incomplete, into: &output)
     }
     releaseTransaction(extraFlags: [], into: &output)
     giveUpPending(into: &output)

@@ -57,15 +57,20 @@ extension RedisFlow {
     _ bytes: UnsafeRawBufferPointer, _ data: DataFrame, into output: inout Output
   ) -> Int? {
     var position = commands.isAtBoundary ? takeWholeCommands(bytes, data, into: &output) : 0
+    var start = position
     do throws(Malformed) {
       while case .command = try commands.next(bytes, &position) {
         commandsProved = true
         finishCommand(data, extraFlags: [], into: &output)
+        start = position
+        openCommandBytes = 0
       }
+      openCommandBytes = commands.isAtBoundary ? 0 : openCommandBytes &+ UInt64(bytes.count - start)
       return nil
     } catch {
+      openCommandBytes &+= UInt64(position - start)
       // redis-server answers it with an error, and closes the connection.
-      if commands.endIncomplete() { finishCommand(data, extraFlags: .malformed, into: &output) }
+      endOpenCommand(data, extraFlags: .malformed, into: &output)
       loseStepInCommands(into: &output)
       commandSearch = BoundarySearch(for: .commands)
       return position
@@ -77,17 +82,27 @@ extension RedisFlow {
     _ bytes: UnsafeRawBufferPointer, _ data: DataFrame, into output: inout Output
   ) -> Int? {
     var position = 0
+    var start = 0
     if replies.isAtBoundary { replyFirstByte = data.time }
     do throws(Malformed) {
       while true {
-        if pending.hasSlow { awaitSnapshot(bytes, &position) }
+        if pending.hasSlow {
+          let before = position
+          awaitSnapshot(bytes, &position)
+          start += position - before
+        }
         if transaction != nil { awaitElements() }
         if let replication {
           receive(UnsafeRawBufferPointer(rebasing: bytes[position...]), data, of: replication, into: &output)
           return nil
         }
-        guard case .message(let kind) = try replies.next(bytes, &position) else { return nil }
+        guard case .message(let kind) = try replies.next(bytes, &position) else {
+          openReplyBytes = replies.isAtBoundary ? 0 : openReplyBytes &+ UInt64(bytes.count - start)
+          return nil
+        }
         repliesProved = true
+        start = position
+        openReplyBytes = 0
         if transaction != nil, kind == .push, isElementOfTransaction() {
           if replies.adoptPush() { finishMessage(.reply, data, extraFlags: [], into: &output) }
           continue
@@ -96,6 +111,8 @@ extension RedisFlow {
         replyFirstByte = data.time
       }
     } catch {
+      skippedBytes &+= openReplyBytes &+ UInt64(position - start)
+      openReplyBytes = 0
       loseStepInReplies(into: &output)
       replySearch = BoundarySearch(for: .replies)
       return position

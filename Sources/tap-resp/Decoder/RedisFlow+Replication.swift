@@ -32,6 +32,8 @@ extension RedisFlow {
     replication = stream
     forgetDatabase(into: &output)
     replies.startOver()
+    skippedBytes &+= openReplyBytes
+    openReplyBytes = 0
     giveUpPending(flags: [.noReply, .replication], into: &output)
   }
 

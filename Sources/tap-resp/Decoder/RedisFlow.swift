@@ -61,6 +61,9 @@ package final class RedisFlow: FlowDecoder {
   @exclusivity(unchecked) var replySearch: BoundarySearch?
   @exclusivity(unchecked) var replyFirstByte: UInt64 = 0
   @exclusivity(unchecked) var skippedBytes: UInt64 = 0
+  /// Bytes of the command and of the reply that are coming, in the frames before this one.
+  @exclusivity(unchecked) var openCommandBytes: UInt64 = 0
+  @exclusivity(unchecked) var openReplyBytes: UInt64 = 0
 
   package init(id: UInt64, evidence: FlowEvidence, context: RedisContext) {
     self.id = id
