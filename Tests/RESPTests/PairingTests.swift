@@ -216,7 +216,8 @@ import Testing
     let cases: [([Event], UInt64)] = [
       ([], 0), ([.server("$1\r\n1\r\n")], 0), ([.command("GET b"), .server("+abc")], 4), ([.client("GET b")], 5),
       ([.command("GET b"), .server("*2\r\n:1\r\n\0\0\0\0")], 12), ([.client("*2\r\n$3\r\nGE")], 10),
-      ([.command("GET b"), .server("*1\r\n")], 0), ([.command("GET b"), .server("|1\r\n+a\r\n")], 8),
+      ([.command("GET b"), .server("*1\r\n")], 0), ([.command("GET b"), .server("$?\r\n;2\r\nab\r\n")], 12),
+      ([.command("GET b"), .server("|1\r\n+a\r\n")], 8),
     ]
     for (events, skipped) in cases {
       var conversation = Conversation(first + events)

@@ -54,7 +54,9 @@ struct ReplyParser: ~Copyable {
   }
 
   /// Whether the parser stands between two messages.
-  var isAtBoundary: Bool { state == .type && levels.isEmpty && !hasAttributes && !isInterrupting }
+  var isAtBoundary: Bool {
+    state == .type && levels.isEmpty && !hasAttributes && !isInterrupting && !isStreamedString
+  }
 
   /// Reads on from `position` to the end of a message or of the bytes.
   @inline(__always)
