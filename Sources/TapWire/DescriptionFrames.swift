@@ -97,6 +97,9 @@ public struct FlowFrame: Equatable, Sendable {
   public var peerFlow: UInt64?
   /// The process at the other end of the connection, where it is on the same machine and known.
   public var peerProcess: UInt64?
+  /// What the addresses are called, where the capture knows it without asking anybody.
+  public var localName: String?
+  public var remoteName: String?
 
   public init(
     id: UInt64, process: UInt64?, transport: String, local: Address, remote: Address, role: Role, isPreexisting: Bool,
@@ -115,6 +118,8 @@ public struct FlowFrame: Equatable, Sendable {
     self.isInterleaved = isInterleaved
     self.peerFlow = peerFlow
     self.peerProcess = peerProcess
+    localName = nil
+    remoteName = nil
   }
 
   public init(_ frame: Frame) throws(WireError) {
@@ -140,6 +145,8 @@ public struct FlowFrame: Equatable, Sendable {
       case "interleaved": isInterleaved = try fields.readBool()
       case "peer_flow": peerFlow = try fields.readUnsigned()
       case "peer_process": peerProcess = try fields.readUnsigned()
+      case "local_name": localName = try fields.readText()
+      case "remote_name": remoteName = try fields.readText()
       default: _ = try fields.readItem()
       }
     }
@@ -151,6 +158,7 @@ public struct FlowFrame: Equatable, Sendable {
       if let process { output.appendUnsigned(process) } else { output.appendNull() }
       let extras = [
         isPreexisting, opened != nil, peerPID != nil, isInterleaved, peerFlow != nil, peerProcess != nil,
+        localName != nil, remoteName != nil,
       ].count { $0 }
       output.appendMapHead(4 + extras)
       output.appendText("transport" as StaticString)
@@ -184,6 +192,14 @@ public struct FlowFrame: Equatable, Sendable {
       if let peerProcess {
         output.appendText("peer_process" as StaticString)
         output.appendUnsigned(peerProcess)
+      }
+      if let localName {
+        output.appendText("local_name" as StaticString)
+        output.appendText(localName)
+      }
+      if let remoteName {
+        output.appendText("remote_name" as StaticString)
+        output.appendText(remoteName)
       }
     }
   }

@@ -12,6 +12,7 @@ import pytest
 
 from harness import containers
 from harness.pipeline import JSON, PRETTY, RESP, run
+from harness.servers import redis_server_program
 
 pytestmark = [pytest.mark.live, pytest.mark.root]
 
@@ -263,3 +264,37 @@ def test_the_first_command_of_a_chosen_container_is_not_lost(podman, redis, capt
         podman.run("--rm", "--name", name, command=containers.send_once(server.port, name))
     recording.stop()
     assert commands_of(tmp_path / "keys", recording) == {("wanted", "wanted")}
+
+
+def test_the_name_of_an_address_is_that_of_its_container(containerd, redis, capture, tmp_path):
+    """A cable between the container's network and another one, where a listener waits that is in no container."""
+    script = "ip link set lo up && echo ready && exec sleep 60"
+    keepers = [subprocess.Popen(["unshare", "--net", "sh", "-c", script], stdout=subprocess.PIPE) for _ in range(2)]
+    listener = None
+    try:
+        for keeper in keepers:
+            assert keeper.stdout.readline() == b"ready\n"
+        inside, outside = (["nsenter", "--net", "--target", str(keeper.pid)] for keeper in keepers)
+        cable = ["ip", "link", "add", "v0", "type", "veth", "peer", "name", "v1", "netns", str(keepers[1].pid)]
+        subprocess.run([*inside, *cable], check=True)
+        for enter, address, link in ((inside, "10.78.0.1", "v0"), (outside, "10.78.0.2", "v1")):
+            subprocess.run([*enter, "ip", "address", "add", f"{address}/24", "dev", link], check=True)
+            subprocess.run([*enter, "ip", "link", "set", link, "up"], check=True)
+        server = redis_server_program(str(tmp_path))
+        options = ["--bind", "10.78.0.2", "--save", "", "--protected-mode", "no", "--dir", str(tmp_path), "--logfile", "log"]
+        listener = subprocess.Popen([*outside, server, *options], stdin=subprocess.DEVNULL)
+        command = containers.send_forever(6379, "k")
+        containerd.start(
+            "e5" * 32, [command[0], command[1], command[2].replace("127.0.0.1", "10.78.0.2")], namespace="k8s.io",
+            annotations=pod_annotations("web", "web-pod", "shop"), network=f"/proc/{keepers[0].pid}/ns/net",
+        )  # fmt: skip
+        watch = lives(capture, 6379)
+        line = wait_for(lambda: seen(watch, "k"))[0]
+        watch.stop()
+    finally:
+        for process in [*keepers, listener]:
+            if process:
+                process.kill()
+                process.wait()
+    assert line["client"].startswith("10.78.0.1:") and line["client_name"] == "web-pod" and "server_name" not in line
+    assert line["peer"]["pid"] == listener.pid

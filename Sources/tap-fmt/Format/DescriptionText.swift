@@ -135,6 +135,9 @@ extension FlowFrame {
       text.append(",\"remote\":")
       text.appendAddress(remote)
     }
+    let isServer = role == .server
+    text.appendAddressName(role == .unknown ? "local_name" : isServer ? "server_name" : "client_name", localName)
+    text.appendAddressName(role == .unknown ? "remote_name" : isServer ? "client_name" : "server_name", remoteName)
     if let peerPID { text.append(",\"peer_pid\":\(peerPID)") }
     text.shrink(toCapacityBytes: text.count)
     return text
@@ -144,6 +147,15 @@ extension FlowFrame {
 extension ByteBuffer {
   /// Longer addresses are shown as null: a unix path has at most 108 bytes, an IP address 45 and a zone.
   private static var maximumAddressBytes: Int { 256 }
+
+  /// Nothing where there is none, or where it is longer than a name can be (RFC 1035, 2.3.4; a container's have 1,024 bytes).
+  fileprivate mutating func appendAddressName(_ member: StaticString, _ name: String?) {
+    guard var name, !name.isEmpty, name.utf8.count <= 1024 else { return }
+    append(",\"")
+    append(member)
+    append("\":")
+    name.withUTF8 { appendJSONString(UnsafeRawBufferPointer($0)) }
+  }
 
   fileprivate mutating func appendEnds(client: Address, server: Address) {
     append(",\"client\":")

@@ -202,8 +202,9 @@ private func isReserved(_ name: UnsafeRawBufferPointer) -> Bool {
   case 7: return matches("latency") || matches("process") || matches("request")
   case 8: return matches("protocol") || matches("response")
   case 9: return matches("direction")
-  case 10: return matches("latency_ns") || matches("connection")
-  case 11: return matches("annotations")
+  case 10: return matches("latency_ns") || matches("connection") || matches("local_name")
+  case 11:
+    return matches("annotations") || matches("client_name") || matches("server_name") || matches("remote_name")
   case 13: return matches("first_byte_ns")
   case 14: return matches("server_latency")
   case 17: return matches("server_latency_ns")

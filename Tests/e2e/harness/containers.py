@@ -167,8 +167,11 @@ class Containerd:
         """The folder of a running container."""
         return f"{self._directory}/state/io.containerd.runtime.v2.task/{namespace}/{name}"
 
-    def start(self, name, command, namespace="default", annotations=None, cgroup=None):
-        """Starts a container in the background from a configuration like the one that kubelet's runtime writes."""
+    def start(self, name, command, namespace="default", annotations=None, cgroup=None, network=None):
+        """Starts a container in the background from a configuration like the one that kubelet's runtime writes.
+
+        `network` is the path of a network namespace; without one it has the machine's.
+        """
         specification = {
             "ociVersion": "1.0.2",
             "process": {"user": {"uid": 0, "gid": 0}, "args": command, "env": ["PATH=/bin"], "cwd": "/"},
@@ -177,7 +180,8 @@ class Containerd:
             "annotations": annotations or {},
             "linux": {
                 "cgroupsPath": cgroup or f"/{namespace}/{name}",
-                "namespaces": [{"type": kind} for kind in ("pid", "mount", "ipc", "uts")],
+                "namespaces": [{"type": kind} for kind in ("pid", "mount", "ipc", "uts")]
+                + ([{"type": "network", "path": network}] if network else []),
             },
         }
         path = f"{self._directory}/{name}.json"

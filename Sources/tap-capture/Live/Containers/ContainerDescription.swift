@@ -17,6 +17,8 @@ struct ContainerDescription: Equatable, Sendable {
   var podUID: String?
   /// The Kubernetes namespace of the pod.
   var namespace: String?
+  /// IP addresses, where it has a network of its own.
+  var addresses: [String] = []
   /// Sorted by name.
   private(set) var labels: [(name: String, value: String)] = []
   /// Labels that are too long, or too many.
@@ -54,6 +56,7 @@ struct ContainerDescription: Equatable, Sendable {
     left.runtime == right.runtime && left.name == right.name && left.image == right.image
       && left.imageDigest == right.imageDigest && left.pod == right.pod && left.podUID == right.podUID
       && left.namespace == right.namespace && left.omittedLabels == right.omittedLabels
+      && left.addresses == right.addresses
       && left.labels.elementsEqual(right.labels, by: ==)
   }
 }

@@ -70,6 +70,7 @@ struct ContainerLookup: ~Copyable {
     } else {
       description.runtime = description.runtime ?? .containerd
     }
+    description.addresses = NetworkAddresses.of(question.member)
     return .found(description, users(bundle, configuration), watched)
   }
 

@@ -38,6 +38,7 @@ struct EventRecorder: ~Copyable {
   private var containers = ContainerCatalog()
   private var lastProcessID: UInt64 = 0
   private var otherEnds = OtherEnds()
+  private var addressNames = AddressNames()
   private var endedAtLast: Set<UInt64>?
   /// Named by the user: traced even if downstream of our output.
   private let askedFor: Set<Int32>
@@ -214,6 +215,7 @@ struct EventRecorder: ~Copyable {
   mutating func findContainers() {
     for process in processes.containerMembers() { seeContainer(of: process) }
     _ = containers.waitForAll()
+    addressNames.update(containers.descriptions)
     choice?.judge(processes.all) { containers[$0]?.description }
   }
 
@@ -243,6 +245,7 @@ struct EventRecorder: ~Copyable {
   /// Sends the descriptions of processes again, with what is known of their containers by now.
   private mutating func tellAgain(_ changed: Set<ContainerIdentity>) {
     guard !changed.isEmpty else { return }
+    addressNames.update(containers.descriptions)
     for process in processes.described(in: changed) {
       if let id = process.frameID { send(process, id: id) }
     }
@@ -292,7 +295,10 @@ struct EventRecorder: ~Copyable {
   }
 
   private mutating func send(_ flow: UnsafeMutablePointer<OpenFlow>) {
-    FlowFrame(flow.pointee).append(to: &output.buffer)
+    var frame = FlowFrame(flow.pointee)
+    if case .ip(let address, _) = frame.local { frame.localName = addressNames[address] }
+    if case .ip(let address, _) = frame.remote { frame.remoteName = addressNames[address] }
+    frame.append(to: &output.buffer)
     output.endRecord()
   }
 
