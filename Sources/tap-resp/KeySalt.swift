@@ -7,7 +7,7 @@ import TapWire
 struct KeySalt: Sendable {
   /// Enough that nobody tries all; a longer one is a mistake about the file.
   private static let sizeRange = 16...4096
-  private let bytes: [UInt8]
+  private let salted: crypto_auth_hmacsha256_state
 
   /// Why there is no salt.
   struct Failure: Error {
@@ -42,19 +42,30 @@ struct KeySalt: Sendable {
           + "\(KeySalt.sizeRange.upperBound) bytes, found \(found)",
         status: .badInput)
     }
-    bytes = content
+    var state = crypto_auth_hmacsha256_state()
+    crypto_auth_hmacsha256_init(&state, content, content.count)
+    salted = state
   }
 
   /// `hash:` and the first 128 bits of HMAC-SHA-256 (RFC 2104, RFC 6234) in hexadecimal digits.
   func hash(_ key: UnsafeRawBufferPointer) -> String {
-    var state = crypto_auth_hmacsha256_state()
+    // The salt is taken in once, and its state copied. They fail for no input (libsodium's documentation).
+    var state = salted
     var code = [UInt8](repeating: 0, count: Int(crypto_auth_hmacsha256_BYTES))
-    // They fail for no input (libsodium's documentation: they always return 0).
-    crypto_auth_hmacsha256_init(&state, bytes, bytes.count)
     crypto_auth_hmacsha256_update(&state, key.bindMemory(to: UInt8.self).baseAddress, UInt64(key.count))
     crypto_auth_hmacsha256_final(&state, &code)
-    let digits = Array("0123456789abcdef".utf8)
-    return "hash:"
-      + String(decoding: code.prefix(16).flatMap { [digits[Int($0 >> 4)], digits[Int($0 & 15)]] }, as: UTF8.self)
+    let shown = KeySalt.prefix.utf8CodeUnitCount
+    return String(unsafeUninitializedCapacity: shown + 32) { text in
+      _ = text.update(from: UnsafeBufferPointer(start: KeySalt.prefix.utf8Start, count: shown))
+      for index in 0..<16 {
+        text[shown + 2 * index] = KeySalt.digit(code[index] >> 4)
+        text[shown + 2 * index + 1] = KeySalt.digit(code[index] & 15)
+      }
+      return shown + 32
+    }
   }
+
+  private static let prefix: StaticString = "hash:"
+
+  private static func digit(_ value: UInt8) -> UInt8 { value < 10 ? 0x30 + value : 0x57 + value }
 }

@@ -68,8 +68,9 @@ struct ExchangeRedactor: ~Copyable {
     request.appendArrayHead(map.fullArgumentCount)
     var reader = map.arguments
     var stored = 0
-    // What stands for an argument may be longer than it.
-    while stored < map.argumentCount, request.count < RESPLimits.exchangeBytes, let item = try? reader.readItem() {
+    // What stands for an argument may be longer than it: all of it together only within half of what an exchange may hold.
+    let limit = max(map.arguments.rest.count, RESPLimits.exchangeBytes / 2)
+    while stored < map.argumentCount, request.count < limit, let item = try? reader.readItem() {
       stored += 1
       if stored < command.areKeys.count, command.areKeys[stored] {
         redaction.append(key: item, to: &request)
