@@ -27,8 +27,8 @@ package final class Checks {
   package func failure(_ input: UnsafeRawBufferPointer) -> String? {
     let scenario = Scenario(input)
     do throws(Failure) {
-      let whole = try decode(scenario, bytewise: false)
-      let bytewise = try decode(scenario, bytewise: true)
+      guard let whole = try decode(scenario, bytewise: false), let bytewise = try decode(scenario, bytewise: true)
+      else { return nil }
       for flow in Set(whole.keys).union(bytewise.keys) {
         let whole = whole[flow] ?? Flow()
         let bytewise = bytewise[flow] ?? Flow()
@@ -47,19 +47,10 @@ package final class Checks {
     /// Those before the first doubt: behind it a boundary is looked for, and what is seen of it depends on the frames.
     private var certain: [[UInt8]] = []
     private var isDoubted = false
-    /// How many exchanges stand before the first of a replication link.
-    private var unreplicated: Int?
 
     mutating func add(_ exchange: [UInt8], flags: [String]) {
-      if flags.contains("replication") { unreplicated = unreplicated ?? certain.count }
       isDoubted = isDoubted || flags.contains("unvouched") || flags.contains("malformed")
       if !isDoubted { certain.append(exchange) }
-    }
-
-    mutating func doubtReplication() {
-      guard let unreplicated else { return }
-      certain.removeSubrange(min(unreplicated, certain.count)...)
-      isDoubted = true
     }
 
     /// Whether they are the same as far as both are certain.
@@ -76,7 +67,7 @@ package final class Checks {
     }
   }
 
-  private func decode(_ scenario: Scenario, bytewise: Bool) throws(Failure) -> [UInt64: Flow] {
+  private func decode(_ scenario: Scenario, bytewise: Bool) throws(Failure) -> [UInt64: Flow]? {
     ftruncate(output, 0)
     lseek(output, 0, SEEK_SET)
     var sink = Output(descriptor: output)
@@ -126,7 +117,7 @@ package final class Checks {
   }
 
   /// Reads the output as a stage behind it would: each frame and each exchange is whole, and what passes is what came in.
-  private func read(_ scenario: Scenario) throws(Failure) -> [UInt64: Flow] {
+  private func read(_ scenario: Scenario) throws(Failure) -> [UInt64: Flow]? {
     let size = Int(lseek(output, 0, SEEK_END))
     let bytes = UnsafeMutableRawBufferPointer.allocate(byteCount: size, alignment: 16)
     defer { bytes.deallocate() }
@@ -170,8 +161,8 @@ package final class Checks {
         throw Failure(text: "what passed on flow \(flow) is not what came in")
       }
     }
-    // The commands that a master sends are not paired: where some were skipped, a notice says it, and no flag.
-    if isSkipping { for flow in flows.keys { flows[flow]?.doubtReplication() } }
+    // Where bytes were skipped a boundary was looked for, and what was found decides over what waited for its reply, too.
+    if isSkipping { return nil }
     return flows
   }
 }
