@@ -79,7 +79,7 @@ import Testing
       ])
     #expect(
       try Decoded(.client("*3000000000\r\n"), .server("-ERR Protocol error: invalid multibulk length\r\n")).lines == [
-        "→ error ERR Protocol error: invalid multibulk length (unvouched, unrequested)"
+        "*3000000000\\r\\n [] → error ERR Protocol error: invalid multibulk length (malformed)"
       ])
   }
 

@@ -214,7 +214,8 @@ import Testing
   @Test(arguments: [true, false]) func whatIsNotShownIsCounted(isWhole: Bool) throws {
     let first: [Event] = [.command("GET a"), .server("$-1\r\n")]
     let cases: [([Event], UInt64)] = [
-      ([], 0), ([.server("$1\r\n1\r\n")], 0), ([.command("GET b"), .server("+abc")], 4), ([.client("GET b")], 5),
+      ([], 0), ([.server("$1\r\n1\r\n")], 0), ([.command("GET b"), .server("+abc")], 4), ([.client("GET b")], 0),
+      ([.client("GET")], 3), ([.client("\"GET b")], 6),
       ([.command("GET b"), .server("*2\r\n:1\r\n\0\0\0\0")], 12), ([.client("*2\r\n$3\r\nGE")], 10),
       ([.command("GET b"), .server("*1\r\n")], 0), ([.command("GET b"), .server("$?\r\n;2\r\nab\r\n")], 12),
       ([.command("GET b"), .server("|1\r\n+a\r\n")], 8),

@@ -28,9 +28,8 @@ RAW = {
     ("half_close", 56246): [("SET", "simple_string"), ("GET", "bulk_string")],
     ("half_close", 56262): [("GET", None)],
     ("half_close", 56272): [("GET", None)],
-    # Behind a command that breaks the protocol its error is no certain answer.
-    ("inline", 37998): [(None, "error")],
-    ("proto_errors", 38010): [(None, "error")],
+    ("inline", 37998): [("ECHO", "error")],
+    ("proto_errors", 38010): [("*3000000000\r\n", "error")],
     ("proto_errors", 38024): [("SET", "error")],
     ("proto_errors", 38032): [("SET", "error")],
     ("proto_errors", 38034): [("SET", "error")],

@@ -3,28 +3,36 @@ import TapWire
 
 /// Reads the commands of one flow, across any split, and writes each as the request map of an exchange.
 struct CommandParser: ~Copyable {
-  private enum State {
+  enum State {
     case start
     case count
     case lengthMark
     case length
     case body
     case inline
+    /// An inline command that breaks the protocol, of which all there is to show is written.
+    case brokenInline
   }
 
-  private var state = State.start
+  var state = State.start
   /// Finished requests that wait for their reply, and the one that is coming.
   var writer = MessageWriter()
   /// The name of the command that is finished, or coming.
-  private(set) var name = CommandName()
-  private(set) var argumentCount: Int64 = 0
+  var name = CommandName()
+  var argumentCount: Int64 = 0
   private var number = NumberLine()
-  private var line = TextLine()
-  private var argumentsLeft: Int64 = 0
-  private var body = BulkBody(length: 0)
+  var line = TextLine()
+  var argumentsLeft: Int64 = 0
+  var body = BulkBody(length: 0)
   /// Arguments that found no room any more are counted only.
-  private var storedArguments: Int64 = 0
-  private var isDropping = false
+  var storedArguments: Int64 = 0
+  var isDropping = false
+  /// The bytes before the name of the command that is coming, in the input before this one, and where they begin or go on in
+  /// this one: `CommandParser+Unfinished.swift` shows them where no name follows.
+  var opening: [UInt8] = []
+  var openingStart = 0
+  /// What cannot be trusted of a line that is not whole, until the parser starts over.
+  var damage = Damage.none
 
   /// What the parser stands before.
   enum Outcome {
@@ -39,10 +47,12 @@ struct CommandParser: ~Copyable {
   /// Reads on from `position` to the end of a command or of the bytes.
   @inline(__always)
   mutating func next(_ bytes: UnsafeRawBufferPointer, _ position: inout Int) throws(Malformed) -> Outcome {
+    openingStart = position
     while true {
       switch state {
       case .start:
         guard position < bytes.count else { return .needsMore }
+        beginOpening(at: position)
         let isArray = bytes[position] == UInt8(ascii: "*")
         if isArray, takeWhole(bytes, &position) { return .command }
         writer.beginMessage()
@@ -73,6 +83,7 @@ struct CommandParser: ~Copyable {
         guard let length = try number.read(bytes, &position) else { return .needsMore }
         number = NumberLine()
         guard length >= 0 else { throw Malformed() }
+        if isNameNext { keepOpening(bytes, to: position) }
         begin(argument: Int(length))
         state = .body
       case .body:
@@ -84,6 +95,7 @@ struct CommandParser: ~Copyable {
         guard let content = line.read(bytes, &position) else { return .needsMore }
         state = .start
         if try finishInline(content) { return .command }
+      case .brokenInline: return .needsMore
       }
     }
   }
@@ -95,9 +107,12 @@ struct CommandParser: ~Copyable {
     argumentCount = Int64(arguments)
   }
 
+  /// Whether the argument that is coming is the command's name.
+  var isNameNext: Bool { argumentsLeft == argumentCount &+ 1 }
+
   private mutating func begin(argument length: Int) {
     body = BulkBody(length: length)
-    if argumentsLeft == argumentCount &+ 1 {
+    if isNameNext {
       beginRequest()
     } else if !isDropping, writer.messageBytes > writer.limitBytes - 64 {
       isDropping = true
@@ -106,15 +121,19 @@ struct CommandParser: ~Copyable {
   }
 
   /// `{"command": name, "args": […]}`: the name's string follows.
-  private mutating func beginRequest() {
+  mutating func beginRequest() {
     isDropping = false
     storedArguments = 0
     writer.bytes.appendMapHead(2)
     writer.bytes.appendText("command" as StaticString)
   }
 
-  private mutating func endName() {
+  mutating func endName() {
     name = writer.endName()
+    beginArguments()
+  }
+
+  mutating func beginArguments() {
     writer.bytes.appendText("args" as StaticString)
     writer.openHeads.append(writer.bytes.count)
     writer.bytes.appendHead(.array, UInt64(argumentCount))
@@ -123,7 +142,7 @@ struct CommandParser: ~Copyable {
   /// Returns whether the command is finished.
   @inline(__always)
   private mutating func endArgument() -> Bool {
-    if argumentsLeft == argumentCount &+ 1 {
+    if isNameNext {
       endName()
     } else if !isDropping {
       writer.endString()
@@ -138,7 +157,7 @@ struct CommandParser: ~Copyable {
   }
 
   /// Says how many arguments there were of which only the first are kept.
-  private mutating func markCutArguments() {
+  mutating func markCutArguments() {
     writer.noteCut()
     guard let head = writer.openHeads.last else { return }
     writer.bytes.replaceArrayHead(at: head, full: argumentCount, stored: storedArguments)
@@ -147,22 +166,26 @@ struct CommandParser: ~Copyable {
   private mutating func finishInline(_ content: TextLine.Content) throws(Malformed) -> Bool {
     // redis-server closes a connection whose line is longer than 64 KiB, or has unbalanced quotes.
     guard content.fullLength == content.bytes.count, let words = InlineCommand.split(content.bytes) else {
+      writeBroken(content)
       throw Malformed()
     }
-    guard let first = words.first else { return false }
-    argumentCount = Int64(words.count - 1)
-    beginRequest()
-    append(word: first)
-    endName()
-    for word in words.dropFirst() {
-      append(word: word)
-      writer.endString()
-    }
+    guard !words.isEmpty else { return false }
+    write(words: words)
     return true
   }
 
-  private mutating func append(word: [UInt8]) {
-    writer.beginString(word.count)
+  /// Words of a line as a request map; there is at least one, and of the last so many bytes more than are there.
+  mutating func write(words: [[UInt8]], droppedBytes: Int = 0) {
+    argumentCount = Int64(words.count - 1)
+    beginRequest()
+    for (index, word) in words.enumerated() {
+      append(word: word, droppedBytes: index == words.count - 1 ? droppedBytes : 0)
+      if index == 0 { endName() } else { writer.endString() }
+    }
+  }
+
+  mutating func append(word: [UInt8], droppedBytes: Int) {
+    writer.beginString(word.count + droppedBytes)
     word.withUnsafeBytes { writer.appendString($0) }
   }
 
@@ -189,28 +212,11 @@ struct CommandParser: ~Copyable {
     return true
   }
 
-  /// Ends the command that is coming where it stands; returns whether enough of it is known to show it.
-  mutating func endIncomplete() -> Bool {
-    defer { startOver() }
-    let hasName = state != .start && state != .count && state != .inline && argumentsLeft <= argumentCount
-    guard hasName else {
-      writer.dropMessage()
-      return false
-    }
-    if state == .body, !isDropping {
-      writer.loseRestOfString()
-      writer.endString()
-      storedArguments += 1
-    }
-    if storedArguments < argumentCount { markCutArguments() }
-    return true
-  }
-
   /// The map of the finished command. Valid until the writer changes.
   var message: UnsafeRawBufferPointer { UnsafeRawBufferPointer(rebasing: writer.bytes.bytes[writer.messageStart...]) }
 
   /// Whether no byte of the name of the finished command is missing.
-  var isNameWhole: Bool { RequestMap(message)?.nameBytes != nil }
+  var isNameWhole: Bool { damage != .name && RequestMap(message)?.nameBytes != nil }
 
   /// Stands at a boundary again.
   mutating func startOver() {
@@ -218,5 +224,7 @@ struct CommandParser: ~Copyable {
     number = NumberLine()
     line.reset()
     isDropping = false
+    opening.removeAll(keepingCapacity: true)
+    damage = .none
   }
 }

@@ -50,6 +50,12 @@ struct CommandTraits {
     }
   }
 
+  /// The server has not run it: it changes nothing and waits for nothing, and its arguments are secret all the same.
+  mutating func keepOfMalformed() {
+    effect = .none
+    isBlocking = false
+  }
+
   /// Nothing is special about it.
   @inline(__always) var isPlain: Bool {
     effect == .none && !isBlocking && !mayHoldSecrets && areKeysConstant && !isContainer

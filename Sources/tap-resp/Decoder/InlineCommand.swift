@@ -3,18 +3,26 @@
 enum InlineCommand {
   /// The words of a line; empty for a blank line; nil where quotes are not balanced.
   static func split(_ line: UnsafeRawBufferPointer) -> [[UInt8]]? {
+    let (words, rest) = wordsAndRest(line)
+    return rest.isEmpty ? words : nil
+  }
+
+  /// The words of a line, and all of it from the word on whose quotes are not balanced.
+  static func wordsAndRest(_ line: UnsafeRawBufferPointer) -> (words: [[UInt8]], rest: UnsafeRawBufferPointer) {
     var words: [[UInt8]] = []
     var position = 0
     while true {
       while position < line.count, isSpace(line[position]) { position += 1 }
-      guard position < line.count else { return words }
-      guard let word = readWord(line, &position) else { return nil }
+      let start = position
+      guard position < line.count, let word = readWord(line, &position) else {
+        return (words, UnsafeRawBufferPointer(rebasing: line[start...]))
+      }
       words.append(word)
     }
   }
 
   /// The characters that isspace(3) knows in the C locale.
-  private static func isSpace(_ byte: UInt8) -> Bool { byte == 0x20 || (0x09...0x0d).contains(byte) }
+  static func isSpace(_ byte: UInt8) -> Bool { byte == 0x20 || (0x09...0x0d).contains(byte) }
 
   private static func readWord(_ line: UnsafeRawBufferPointer, _ position: inout Int) -> [UInt8]? {
     var word: [UInt8] = []

@@ -132,9 +132,12 @@ struct MessageWriter: ~Copyable {
 
   /// Bytes inside the string are missing: what was kept before them is its beginning.
   mutating func loseRestOfString() {
-    keptLimit = min(keptLimit, bytes.count - contentPosition)
+    cutRestOfString()
     isTouchedByGap = true
   }
+
+  /// Nothing more of the string comes.
+  mutating func cutRestOfString() { keptLimit = min(keptLimit, bytes.count - contentPosition) }
 
   /// The string is whole. Decides between text and bytes, and marks it if it was cut.
   @inline(__always)

@@ -26,10 +26,11 @@ extension RedisFlow {
     if commands.writer.isCut { flags.insert(.cut) }
     if commands.writer.isTouchedByGap { flags.insert(.gap) }
     if !isVouched { flags.insert(.unvouched) }
+    if flags.contains(.malformed) { traits.keepOfMalformed() }
     if traits.isBlocking { flags.insert(.blocking) }
     if flags.contains(.gap) { doubtCommand(&traits, &flags, into: &output) }
-    if traits.mayHoldSecrets, context.masksSecrets {
-      Secrets.redact(&commands.writer)
+    if traits.mayHoldSecrets || commands.damage == .name, context.masksSecrets {
+      Secrets.redact(&commands)
       sawSecrets = true
     }
     let bytes = commands.writer.messageBytes

@@ -28,7 +28,7 @@ extension RedisFlow {
 
   /// The command that is coming ends where it stands: it is shown, or its bytes are counted.
   func endOpenCommand(_ data: DataFrame, extraFlags: ExchangeFlags, into output: inout Output) {
-    if commands.endIncomplete() {
+    if commands.endUnfinished(extraFlags.contains(.malformed) ? .malformed : .incomplete) {
       finishCommand(data, extraFlags: extraFlags, into: &output)
     } else {
       skippedBytes &+= openCommandBytes
@@ -110,7 +110,9 @@ extension RedisFlow {
     endSearch(.replies)
     let end = DataFrame(
       flow: id, direction: .sent, time: lastTime, offset: 0, bytes: UnsafeRawBufferPointer(start: nil, count: 0))
-    endOpenCommand(end, extraFlags: .incomplete, into: &output)
+    // Its error may have been recorded before it.
+    let isRefused = waiting.visitFirst({ isRefusal($0, $1) }) == true
+    endOpenCommand(end, extraFlags: isRefused ? .malformed : .incomplete, into: &output)
     if let replication {
       finish(replication, end, into: &output)
     } else {

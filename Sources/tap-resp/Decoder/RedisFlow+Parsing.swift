@@ -66,13 +66,13 @@ extension RedisFlow {
         openCommandBytes = 0
       }
       openCommandBytes = commands.isAtBoundary ? 0 : openCommandBytes &+ UInt64(bytes.count - start)
+      commands.keepOpeningOfUnnamed(bytes, to: position)
+      openCommandTime = data.time
       return nil
     } catch {
       openCommandBytes &+= UInt64(position - start)
-      // redis-server answers it with an error, and closes the connection.
-      endOpenCommand(data, extraFlags: .malformed, into: &output)
-      loseStepInCommands(into: &output)
-      commandSearch = BoundarySearch(for: .commands)
+      commands.keepOpeningOfUnnamed(bytes, to: position)
+      endMalformed(data, into: &output)
       return position
     }
   }

@@ -114,7 +114,7 @@ extension RedisFlow {
     if stream.commands.writer.isTouchedByGap { flags.insert(.gap) }
     let traits = CommandTable.shared.traits(of: stream.commands.name)
     if context.masksSecrets, traits.mayHoldSecrets || flags.contains(.gap) && !stream.commands.isNameWhole {
-      Secrets.redact(&stream.commands.writer)
+      Secrets.redact(&stream.commands)
     }
     let mapBytes = stream.commands.writer.messageBytes
     stream.commands.annotate(traits, isNameWhole: !flags.contains(.gap) || stream.commands.isNameWhole)

@@ -10,6 +10,10 @@ extension RedisFlow {
       emit(reply, response, extraFlags: [], into: &output)
       return begin(stream, into: &output)
     }
+    if waiting.isEmpty, isRefusal(reply, response) {
+      endRefused(into: &output)
+      return answer(with: reply, response, into: &output)
+    }
     if !wasUnvouched, hasRoom { return waiting.append(reply, response) }
     // A reply to nothing contradicts what a quiet point promised.
     if isVouched { loseCertaintyOfCommands() }

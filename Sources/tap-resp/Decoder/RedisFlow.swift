@@ -64,6 +64,8 @@ package final class RedisFlow: FlowDecoder {
   /// Bytes of the command and of the reply that are coming, in the frames before this one.
   @exclusivity(unchecked) var openCommandBytes: UInt64 = 0
   @exclusivity(unchecked) var openReplyBytes: UInt64 = 0
+  /// When the last of these bytes of the command came.
+  @exclusivity(unchecked) var openCommandTime: UInt64 = 0
 
   package init(id: UInt64, evidence: FlowEvidence, context: RedisContext) {
     self.id = id

@@ -194,7 +194,7 @@ final class ReplicationStream {
       if search == nil, commands.skip(length) {
         return receiveCommands(UnsafeRawBufferPointer(start: nil, count: 0), body)
       }
-      if search == nil, commands.endIncomplete() { body(.command) }
+      if search == nil, commands.endUnfinished(.incomplete) { body(.command) }
       loseStep()
     }
   }
@@ -208,7 +208,7 @@ final class ReplicationStream {
       body(.snapshot(snapshot))
     case .marked: body(.snapshot(snapshot))
     case .snapshotHead: break
-    case .commands: if commands.endIncomplete() { body(.command) }
+    case .commands: if commands.endUnfinished(.incomplete) { body(.command) }
     }
   }
 }
