@@ -6,7 +6,8 @@
 import collections, os, select, signal, stat, sys
 import cbor2
 
-KINDS = ["hello", "process", "flow", "data", "gap", "close", "exchange", "notice", "end"]
+KINDS = ["hello", "process", "flow", "data", "gap", "close", "exchange", "notice", "end",
+         "connection", "exit"]
 counts = collections.Counter()
 output = bytearray()
 

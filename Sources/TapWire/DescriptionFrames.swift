@@ -60,6 +60,23 @@ public struct ProcessFrame {
   }
 }
 
+/// The end of a process, or of what it was before an exec.
+public struct ExitFrame: Equatable, Sendable {
+  public var process: UInt64
+
+  public init(process: UInt64) { self.process = process }
+
+  public init(_ frame: Frame) throws(WireError) {
+    try frame.require(1, "exit")
+    var fields = frame.fields
+    process = try fields.readUnsigned()
+  }
+
+  public func append(to output: inout ByteBuffer) {
+    output.appendFrame(.exit, fields: 1) { $0.appendUnsigned(process) }
+  }
+}
+
 /// The side of a connection on which a flow's process is.
 public enum Role: String, Sendable {
   case client

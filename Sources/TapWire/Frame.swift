@@ -18,6 +18,7 @@ public struct FrameKind: RawRepresentable, Equatable, Sendable {
   @inlinable public static var notice: FrameKind { FrameKind(rawValue: 7) }
   @inlinable public static var end: FrameKind { FrameKind(rawValue: 8) }
   @inlinable public static var connection: FrameKind { FrameKind(rawValue: 9) }
+  @inlinable public static var exit: FrameKind { FrameKind(rawValue: 10) }
 }
 
 /// A frame as it stands in the reader's buffer; valid until the reader moves on.

@@ -69,6 +69,26 @@ import Testing
     #expect(name(["comm": .text(comm), "exe": .text(exe), "command_line": .array(arguments)]) == expected)
   }
 
+  /// Names of processes in the lines of exchanges that name a process without a flow: 1 ended long ago, 2 just now, 3 never.
+  @Test func whoEndedIsForgottenAfterAWhile() {
+    var stream = Stream()
+    for id in 1...3 { stream.process(Int64(id), ["comm": .text("program-\(id)")]) }
+    stream.flow(1, process: 1)
+    stream.append([10, 1])
+    stream.append([10, 99])
+    stream.exchange(request: ["still": "open"], response: nil, process: 1)
+    stream.append([5, 1, 0, "closed"])
+    for id in 100..<1200 {
+      stream.process(Int64(id), ["comm": "short"])
+      stream.append([10, Item(integerLiteral: Int64(id))])
+    }
+    stream.append([10, 2])
+    for id in 1...3 { stream.exchange(request: ["by": 1], response: nil, process: Item(integerLiteral: Int64(id))) }
+    let lines = Formatted(stream.ended, style: .pretty(isColored: false)).lines
+    let names = lines.map { $0.split(separator: " ")[1] }
+    #expect(names == ["program-1", "?", "program-2", "program-3"])
+  }
+
   @Test func containersInJSON() {
     let description: Item = [
       "pid": 1, "cgroup": "/x",

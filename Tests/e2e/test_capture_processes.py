@@ -55,6 +55,8 @@ def test_a_program_that_lives_for_milliseconds(capture, redis):
     recording = Recording(running.output)
     seen = [recording.process_of(flow) for flow in clients(recording)]
     assert len(seen) == len({process["pid"] for process in seen}) == 20
+    # The server goes on.
+    assert sorted(recording.exits) == sorted(flow.process for flow in clients(recording))
     for process in seen:
         assert process["comm"] == "redis-cli"
         assert process["exe"] == os.path.realpath(shutil.which("redis-cli"))
@@ -107,6 +109,10 @@ def test_another_program_in_the_same_process(capture, sink):
     programs = {recording.processes[user]["exe"] for user in flow.users}
     assert programs == {os.path.realpath(sys.executable), os.path.realpath("/bin/sh")}
     assert {recording.processes[user]["pid"] for user in flow.users} == {process.pid}
+    assert [recording.processes[ended]["exe"] for ended in recording.exits] == [
+        os.path.realpath(sys.executable),
+        os.path.realpath("/bin/sh"),
+    ]
 
 
 @pytest.mark.root

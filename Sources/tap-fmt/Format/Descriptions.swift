@@ -6,6 +6,7 @@ final class DescribedProcess {
   /// JSON: an object. Pretty: the name. Empty where no description has come.
   let text: ByteBuffer
   var openFlows: Int
+  var hasEnded = false
   /// When it was last needed, in uses.
   var lastUse: UInt64
 
@@ -51,16 +52,20 @@ final class DescribedFlow {
 
 /// The processes and flows of one scope.
 ///
-/// A flow is kept until it closes, a process while one of its flows is open and as long as there is room afterwards.
-/// Where the room ends, the least recently needed half is forgotten.
+/// A flow is kept until it closes, a process while one of its flows is open, and beyond that until it ends. Where the room ends, the least recently needed half is forgotten.
 struct Descriptions: ~Copyable {
   /// All text that is kept, and what keeping it costs.
   static let maximumBytes = 24 << 20
+  /// Processes that are remembered after their end: a stage before this one may hold their exchanges back.
+  static let maximumEndedProcesses = 1024
   /// Objects, table slots and allocations of one entry, generously.
   private static let entryBytes = 256
 
   private var processes = FlowTable<DescribedProcess>()
   private var flows = FlowTable<DescribedFlow>()
+  /// The processes that ended last and have no open flow. Full, it is a ring: `nextEnded` is the earliest.
+  private var ended: [UInt64] = []
+  private var nextEnded = 0
   private var keptBytes = 0
   private var uses: UInt64 = 0
   /// Descriptions dropped for want of room: exchanges may have been printed without them.
@@ -81,12 +86,10 @@ struct Descriptions: ~Copyable {
   }
 
   mutating func describeProcess(_ id: UInt64, text: consuming ByteBuffer) {
-    var openFlows = 0
-    if let known = processes[id] {
-      openFlows = known.openFlows
-      keptBytes -= Descriptions.cost(known.text)
-    }
-    insertProcess(id, text: text, openFlows: openFlows)
+    let known = processes[id]
+    if let known { keptBytes -= Descriptions.cost(known.text) }
+    insertProcess(id, text: text, openFlows: known?.openFlows ?? 0)
+    if let known { processes[id]?.hasEnded = known.hasEnded }
     makeRoom()
   }
 
@@ -127,13 +130,26 @@ struct Descriptions: ~Copyable {
     guard let flow = flows[id] else { return }
     keptBytes -= Descriptions.cost(flow.text)
     flows[id] = nil
-    if let process = flow.process { processes[process]?.openFlows -= 1 }
+    guard let id = flow.process, let process = processes[id] else { return }
+    process.openFlows -= 1
+    if process.hasEnded, process.openFlows == 0 { retireProcess(id) }
   }
 
-  mutating func removeAll() {
-    processes.removeAll()
-    flows.removeAll()
-    keptBytes = 0
+  mutating func endProcess(_ id: UInt64) {
+    guard let process = processes[id], !process.hasEnded else { return }
+    process.hasEnded = true
+    if process.openFlows == 0 { retireProcess(id) }
+  }
+
+  private mutating func retireProcess(_ id: UInt64) {
+    if ended.count < Descriptions.maximumEndedProcesses {
+      ended.append(id)
+      return
+    }
+    let earliest = ended[nextEnded]
+    ended[nextEnded] = id
+    nextEnded = (nextEnded + 1) % ended.count
+    if processes[earliest]?.openFlows == 0 { removeProcess(earliest) }
   }
 
   private mutating func insertProcess(_ id: UInt64, text: consuming ByteBuffer, openFlows: Int) {
@@ -166,9 +182,14 @@ struct Descriptions: ~Copyable {
   }
 
   private mutating func forgetProcess(_ id: UInt64) {
-    guard let process = processes[id] else { return }
+    if removeProcess(id) { forgotten += 1 }
+  }
+
+  @discardableResult
+  private mutating func removeProcess(_ id: UInt64) -> Bool {
+    guard let process = processes[id] else { return false }
     keptBytes -= Descriptions.cost(process.text)
     processes[id] = nil
-    forgotten += 1
+    return true
   }
 }

@@ -44,6 +44,7 @@ package struct FormatStage: Stage, ~Copyable {
     case .flow: describe(try FlowFrame(frame))
     case .connection: try describe(try ConnectionFrame(frame))
     case .close: descriptions.closeFlow(try CloseFrame(frame).flow)
+    case .exit: descriptions.endProcess(try ExitFrame(frame).process)
     case .data: noteUndecoded(try DataFrame(frame))
     case .gap: losses.note(try GapFrame(frame))
     case .hello: clock.offsetNanoseconds = try HelloFrame(frame).wallClockOffset

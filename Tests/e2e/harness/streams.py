@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 
 from . import tapwire
-from .tapwire import DATA, END, FLOW, GAP, NOTICE, PROCESS, RECEIVED, SENT
+from .tapwire import DATA, END, EXIT, FLOW, GAP, NOTICE, PROCESS, RECEIVED, SENT
 
 
 @dataclass(frozen=True)
@@ -74,9 +74,12 @@ class Recording:
 
     def __init__(self, path):
         self.flows, self.processes, self.notices, self.totals = {}, {}, [], None
+        self.exits = []
         for kind, *fields in tapwire.frames(path):
             if kind == PROCESS:
                 self.processes[fields[0]] = fields[1]
+            elif kind == EXIT:
+                self.exits.append(fields[0])
             elif kind == FLOW:
                 id, process, about = fields
                 if id not in self.flows:

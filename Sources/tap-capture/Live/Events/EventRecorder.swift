@@ -78,7 +78,7 @@ struct EventRecorder: ~Copyable {
     case TAP_RECORD_EXEC:
       if let exec = load(record, tap_exec_record.self) { execute(exec, record) }
     case TAP_RECORD_EXIT:
-      if let exit = load(record, tap_exit_record.self) { processes.exit(exit) }
+      if let exit = load(record, tap_exit_record.self) { noteEnd(of: processes.exit(exit)) }
     case TAP_RECORD_OTHER_END:
       if let end = load(record, tap_other_end_record.self) { learnOtherEnd(end) }
     default:
@@ -195,13 +195,21 @@ struct EventRecorder: ~Copyable {
     let commandLineBytes = min(Int(exec.command_line_length), Int(TAP_COMMAND_LINE_BYTES))
     let pathBytes = min(Int(exec.path_length), Int(TAP_PATH_BYTES))
     let cgroupBytes = min(Int(exec.cgroup_length), Int(TAP_CGROUP_BYTES))
-    processes.execute(
+    let before = processes.execute(
       exec,
       commandLine: UnsafeRawBufferPointer(rebasing: record[commandLineStart..<(commandLineStart + commandLineBytes)]),
       path: UnsafeRawBufferPointer(rebasing: record[pathStart..<(pathStart + pathBytes)]),
       cgroup: UnsafeRawBufferPointer(rebasing: record[cgroupStart..<(cgroupStart + cgroupBytes)]))
+    noteEnd(of: before)
     // The first process of a container: what it is called is known by the time it connects to anything.
     seeContainer(of: processes.process(exec.process))
+  }
+
+  /// What a frame has described is over.
+  private mutating func noteEnd(of described: UInt64?) {
+    guard let described else { return }
+    ExitFrame(process: described).append(to: &output.buffer)
+    output.endRecord()
   }
 
   // MARK: Containers

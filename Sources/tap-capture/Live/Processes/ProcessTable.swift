@@ -88,10 +88,11 @@ struct ProcessTable {
     processes[child.pid] = child
   }
 
+  /// The id of the frame that described the process until now, if there is one.
   mutating func execute(
     _ record: tap_exec_record, commandLine: UnsafeRawBufferPointer, path: UnsafeRawBufferPointer,
     cgroup: UnsafeRawBufferPointer
-  ) {
+  ) -> UInt64? {
     epoch &+= 1
     let pid = Int32(bitPattern: record.process.tgid)
     var process = bare(record.process)
@@ -110,7 +111,7 @@ struct ProcessTable {
       process.isCommandLineCut = false
     }
     setCgroup(of: &process, cgroup)
-    processes[pid] = process
+    return processes.updateValue(process, forKey: pid)?.frameID
   }
 
   /// Where the unified hierarchy is not used (version 1), /proc tells; after that what the process was before.
@@ -124,11 +125,12 @@ struct ProcessTable {
     process.container = ContainerIdentity(cgroupPath: process.cgroup) ?? containerNamedByShim(process)
   }
 
-  mutating func exit(_ record: tap_exit_record) {
+  /// The id of the frame that described the process, if there is one.
+  mutating func exit(_ record: tap_exit_record) -> UInt64? {
     let pid = Int32(bitPattern: record.process.tgid)
-    guard processes[pid]?.startTicks == ticks(record.process.start_boottime_ns) else { return }
+    guard processes[pid]?.startTicks == ticks(record.process.start_boottime_ns) else { return nil }
     epoch &+= 1
-    processes[pid] = nil
+    return processes.removeValue(forKey: pid)?.frameID
   }
 
   /// Components from the file up to the root, each ended by a NUL, become a path.
