@@ -32,6 +32,18 @@ import Testing
     #expect(LoadFailure.merge([EngineRefusal(engine: .fentry, failure: failure)]) == failure)
   }
 
+  @Test func theProgramThatIsRefusedIsNamed() {
+    let messages = """
+      libbpf: prog 'list_unix_sockets': BPF program load failed: Operation not permitted
+      libbpf: permission error while running as root; try raising 'ulimit -l'? current value: 8.0 MiB
+      libbpf: prog 'list_unix_sockets': -- BEGIN PROG LOAD LOG --
+      processed 0 insns (limit 1000000) max_states_per_insn 0 total_states 0 peak_states 0 mark_read 0
+      -- END PROG LOAD LOG --
+      """
+    #expect(LoadFailure.refusedProgram(messages) == "list_unix_sockets")
+    #expect(LoadFailure.refusedProgram("libbpf: failed to load object") == nil)
+  }
+
   @Test func severalRefusalsAreOneFailureWithEachReason() {
     let merged = LoadFailure.merge([
       EngineRefusal(engine: .fentry, failure: CaptureFailure("not allowed", remedy: "a", status: .noPermission)),

@@ -22,7 +22,7 @@ import Testing
 
   @Test func whatWasDismissedComesFirst() {
     func dismissed(_ machine: inout SilentMachine) { machine.dismissed.flows = 5 }
-    func encrypted(_ machine: inout SilentMachine) { machine.dismissed = .init(flows: 5, tls_flows: 2, bytes: 99) }
+    func encrypted(_ machine: inout SilentMachine) { machine.dismissed = .init(flows: 5, tlsFlows: 2, bytes: 99) }
     let text = hint(after: encrypted) {
       $0.protocols = [.redis]
       $0.ports = [7000]

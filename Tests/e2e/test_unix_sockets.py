@@ -285,6 +285,61 @@ def test_a_descriptor_that_is_passed_on(capture, listener):
     assert {recording.processes[user]["pid"] for user in at_server.users} == {os.getpid(), child}
 
 
+def test_a_descriptor_that_nobody_has_open_for_a_while(capture, listener):
+    """Its connection is no other one when it comes out of the queue in which it waited."""
+    running = capture_this_process(capture)
+    client, server = connect(listener)
+    here, there = socket.socketpair()
+    with client, here, there:
+        server.sendall(b"before")
+        socket.send_fds(here, [b"."], [server.fileno()])
+        server.close()
+        time.sleep(0.5)
+        _, (descriptor,), _, _ = socket.recv_fds(there, 1, 1)
+        with socket.socket(fileno=descriptor) as passed:
+            passed.sendall(b" after")
+            assert client.recv(100) == b"before after"
+    running.stop()
+    at_client, at_server = ours(Recording(running.output), listener.getsockname())
+    assert at_server.bytes(SENT) == at_client.bytes(RECEIVED) == b"before after"
+
+
+IN_ANOTHER_NAMESPACE = """
+import socket, sys, time
+with socket.socket(socket.AF_UNIX) as listener:
+    listener.bind(sys.argv[1])
+    listener.listen()
+    for text in (b"short", b"long"):
+        client = socket.socket(socket.AF_UNIX)
+        client.connect(sys.argv[1])
+        server = listener.accept()[0]
+        client.sendall(text)
+        assert server.recv(100) == text
+        if text == b"short":
+            client.close()
+            server.close()
+    time.sleep(0.5)
+    server.sendall(b"still there")
+    assert client.recv(100) == b"still there"
+    time.sleep(0.3)
+"""
+
+
+def test_another_network_namespace(capture, tmp_path):
+    """Ends are seen there, too, and what is open is not taken for closed."""
+    name = str(tmp_path / "socket")
+    running = capture(["--pid", os.getpid()])
+    subprocess.run(["unshare", "--net", sys.executable, "-c", IN_ANOTHER_NAMESPACE, name], check=True, timeout=30)
+    running.stop()
+    recording = Recording(running.output)
+    flows = ours(recording, name)
+    assert sorted(flow.bytes(SENT) for flow in flows) == [b"", b"long", b"short", b"still there"]
+    assert sorted(flow.bytes(RECEIVED) for flow in flows) == [b"", b"long", b"short", b"still there"]
+    assert recording.totals["untracked_bytes"] == 0
+    assert {flow.close for flow in flows} <= {"closed", "capture_ended"}
+    assert {flow.close for flow in flows if b"short" in (flow.bytes(SENT), flow.bytes(RECEIVED))} == {"closed"}
+
+
 @pytest.mark.parametrize("is_closed", [False, True], ids=["open", "closed"])
 def test_the_books_of_a_reader_that_stalls(tmp_path, listener, is_closed):
     stalled = Stalled(tmp_path, ["--pid", os.getpid(), "--buffer", "256K"])

@@ -49,14 +49,32 @@ int find_connections(struct bpf_iter__task_file *context) {
   return 0;
 }
 
-// While the capture runs: the ids of the unix flows that are still there. The ends of the others are known from that.
-SEC("iter/bpf_sk_storage_map")
-int list_unix_flows(struct bpf_iter__bpf_sk_storage_map *context) {
-  struct flow *flow = context->value;
-  struct sock *sk = context->sk;
-  if (!flow || !sk || !flow->is_wanted || !is_unix_stream(sk) || is_unix_closed(sk))
-    return 0;
+// While the capture runs: the ids of the unix flows that are still there. The ends of the others are known from that. (An
+// iterator over the storage itself would be simpler; the policies of some machines refuse all that walk through a map.)
+static __always_inline void list_unix_flow(struct seq_file *list, struct sock *sk) {
+  if (!is_unix_stream(sk) || is_unix_closed(sk))
+    return;
+  struct flow *flow = bpf_sk_storage_get(&flows, sk, 0, 0);
+  if (!flow || !flow->is_wanted)
+    return;
   __u64 id = flow->about.flow_id;
-  bpf_seq_write(context->meta->seq, &id, sizeof(id));
+  bpf_seq_write(list, &id, sizeof(id));
+}
+
+// All of tap-capture's own network namespace, also those that no process has open while they are passed on.
+SEC("iter/unix")
+int list_unix_sockets(struct bpf_iter__unix *context) {
+  struct sock *sk = (struct sock *)context->unix_sk;
+  if (sk)
+    list_unix_flow(context->meta->seq, sk);
+  return 0;
+}
+
+// Those of every namespace that some process has open.
+SEC("iter/task_file")
+int list_open_unix_sockets(struct bpf_iter__task_file *context) {
+  struct sock *sk = socket_in(context);
+  if (sk)
+    list_unix_flow(context->meta->seq, sk);
   return 0;
 }

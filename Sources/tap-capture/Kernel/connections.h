@@ -16,7 +16,6 @@ static __always_inline struct flow *open_flow(struct sock *sk, __u8 role) {
   // A socket can be disconnected and connected anew (connect with AF_UNSPEC): that is another flow.
   if (flow->about.flow_id) {
     end_flow(flow);
-    count_dismissed(flow);
     __builtin_memset(flow, 0, sizeof(*flow));
   }
   flow->about.role = role;
@@ -91,7 +90,6 @@ static __always_inline void note_end(struct sock *sk, struct flow *flow, int old
   if (sk->sk_protocol == IPPROTO_MPTCP) {
     // These do not pass tcp_destroy_sock.
     end_flow(flow);
-    count_dismissed(flow);
   }
 }
 
@@ -136,24 +134,9 @@ int BPF_PROG(socket_destroyed, struct sock *sk) {
     return 0;
   // Reset by the other side; now closed, and never used. After any other end the process has left it before.
   leave_flow(sk, flow);
-  if (flow->is_dismissed) {
-    count_dismissed(flow);
-  } else if (flow->is_wanted && !flow->is_ended) {
+  if (flow->is_wanted && !flow->is_ended) {
     book_unseen_at_end(sk, flow);
     end_flow(flow);
   }
-  return 0;
-}
-
-// At the end of the capture: the totals of the flows that are still open, through the iterator's descriptor.
-SEC("iter/bpf_sk_storage_map")
-int report_open_flows(struct bpf_iter__bpf_sk_storage_map *context) {
-  struct flow *flow = context->value;
-  if (flow && flow->is_dismissed)
-    count_dismissed(flow);
-  struct sock *sk = context->sk;
-  if (!flow || !sk || !flow->is_wanted || flow->is_ended || (is_unix_stream(sk) && is_unix_closed(sk)))
-    return 0;
-  bpf_seq_write(context->meta->seq, &flow->about, sizeof(flow->about));
   return 0;
 }

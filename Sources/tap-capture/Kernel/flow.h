@@ -175,12 +175,50 @@ static __always_inline void want_flow(struct sock *sk, struct flow *flow, struct
   want_owned_flow(sk, flow);
 }
 
+// Of several threads that lose something of one flow at once, each sees the sums of those before it.
+#define KEEP_LOSS_TRIES_MAX 8
+
+// The ring had no room for something of the flow. If no later record tells of it (the capture ends first, or a unix socket,
+// whose end no hook sees), the totals that are kept here do. They may be older than the flow: the reader takes only what it
+// does not know.
+static __noinline int keep_loss(struct flow *flow) {
+  if (flow->is_ended)
+    return 0;
+  volatile __u64 *moved = flow->about.moved;
+  for (int i = 0; i < KEEP_LOSS_TRIES_MAX; i++) {
+    __u64 sent = moved[TAP_SENT], received = moved[TAP_RECEIVED];
+    long failed = flow->about.family == TAP_FAMILY_UNIX
+                      ? bpf_map_update_elem(&unix_losses, &flow->about.flow_id, &flow->about, BPF_ANY)
+                      : bpf_map_update_elem(&tcp_losses, &flow->about.flow_id, &flow->about, BPF_ANY);
+    if (failed) {
+      __sync_fetch_and_add(&state.losses.forgotten_ends, 1);
+      return 0;
+    }
+    flow->has_kept_loss = true;
+    if (moved[TAP_SENT] == sent && moved[TAP_RECEIVED] == received)
+      return 0;
+  }
+  return 0;
+}
+
+// The flow's end tells everything.
+static __always_inline void forget_loss(struct flow *flow) {
+  if (!flow->has_kept_loss)
+    return;
+  if (flow->about.family == TAP_FAMILY_UNIX)
+    bpf_map_delete_elem(&unix_losses, &flow->about.flow_id);
+  else
+    bpf_map_delete_elem(&tcp_losses, &flow->about.flow_id);
+}
+
 // Tells the reader of the flow and returns whether that succeeded. If not, nothing else of the flow may be recorded
 // yet: the reader would not know what it belongs to. The next event tries again.
 static __noinline int describe_flow(struct flow *flow, __u64 time_ns) {
   struct tap_flow_record *record = bpf_ringbuf_reserve(&ring, sizeof(*record), 0);
-  if (!record)
+  if (!record) {
+    keep_loss(flow);
     return 0;
+  }
   *record = flow->about;
   record->kind = TAP_RECORD_FLOW;
   record->time_ns = time_ns;
@@ -189,24 +227,10 @@ static __noinline int describe_flow(struct flow *flow, __u64 time_ns) {
   return 1;
 }
 
-// Adds up what has moved over a dismissed flow.
-static __always_inline void count_dismissed(struct flow *flow) {
-  __u64 bytes = __sync_lock_test_and_set(&flow->dismissed_bytes, 0);
-  __sync_fetch_and_add(&state.dismissed.bytes, bytes);
-}
-
-// More has moved over a dismissed flow. Usually its end adds it up; of a unix socket no end is seen.
-static __always_inline void note_dismissed(struct flow *flow, __u64 bytes) {
-  __u64 *sum = flow->about.family == TAP_FAMILY_UNIX ? &state.dismissed.bytes : &flow->dismissed_bytes;
-  __sync_fetch_and_add(sum, bytes);
-}
-
-// No hook sees the end of a unix socket, and nothing of it is left then: its totals are kept beside it as soon as some of
-// its bytes were lost. What is in there may be older than the flow; the reader takes only what it does not know.
-static __noinline int keep_unix_loss(struct flow *flow) {
-  if (bpf_map_update_elem(&unix_losses, &flow->about.flow_id, &flow->about, BPF_ANY))
-    __sync_fetch_and_add(&state.losses.forgotten_ends, 1);
-  return 0;
+// More has moved over a dismissed flow. A processor has a sum of its own, so that none waits for another.
+static __always_inline void note_dismissed(__u64 bytes) {
+  __u32 processor = bpf_get_smp_processor_id();
+  __sync_fetch_and_add(&state.dismissed_bytes[processor % TAP_PROCESSOR_SUMS].bytes, bytes);
 }
 
 // Tells the reader of the flow's end. The totals in it reveal what was lost at the end.
@@ -214,6 +238,7 @@ static __noinline int end_flow(struct flow *flow) {
   if (!flow->is_wanted || flow->is_ended)
     return 0;
   flow->is_ended = true;
+  forget_loss(flow);
   flow->about.kind = TAP_RECORD_CLOSE;
   flow->about.time_ns = bpf_ktime_get_ns();
   struct tap_flow_record *record = bpf_ringbuf_reserve(&ring, sizeof(*record), 0);

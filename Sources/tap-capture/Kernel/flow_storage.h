@@ -14,7 +14,6 @@ struct flow {
   struct tap_flow_record about;
   __u64 lost[2];  // bytes that the ring had no room for and that no record has told of yet
   __u64 process_verdict;
-  __u64 dismissed_bytes;  // moved since it was dismissed, and not in the sum of all flows yet
   __u32 sequence_base;  // TCP's receive position less the bytes received
   __u32 sent_base;      // TCP's send position less the bytes sent
   __u32 reader;         // the thread that received last
@@ -29,6 +28,7 @@ struct flow {
   __u8 is_wanted;
   __u8 is_described;
   __u8 is_ended;
+  __u8 has_kept_loss;   // its totals are among the losses, too
   __u8 end_questions;   // how often the other end was looked for
   __u8 is_dismissed;
   __u8 protocol_is_settled;  // nothing more is looked at

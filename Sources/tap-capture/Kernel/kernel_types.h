@@ -270,10 +270,9 @@ struct bpf_iter__task_file {
   __u32 fd;
   struct file *file;
 };
-struct bpf_iter__bpf_sk_storage_map {
+struct bpf_iter__unix {
   struct bpf_iter_meta *meta;
-  struct sock *sk;
-  void *value;
+  struct unix_sock *unix_sk;
 };
 
 #pragma clang attribute pop

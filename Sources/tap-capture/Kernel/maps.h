@@ -75,7 +75,16 @@ struct {
   __type(value, struct tap_flow_record);
 } unreported_ends SEC(".maps");
 
-// Unix flows of which the ring had no room for something.
+// Flows that are open and of which the ring had no room for something.
+struct {
+  __uint(type, BPF_MAP_TYPE_HASH);
+  __uint(map_flags, BPF_F_NO_PREALLOC);
+  __uint(max_entries, 65536);
+  __type(key, __u64);
+  __type(value, struct tap_flow_record);
+} tcp_losses SEC(".maps");
+
+// The same over unix sockets; tap-capture collects them, since their ends are not seen.
 struct {
   __uint(type, BPF_MAP_TYPE_HASH);
   __uint(map_flags, BPF_F_NO_PREALLOC);

@@ -37,8 +37,8 @@ static __always_inline void finish_transfer(struct transfer_steps *steps, enum t
   }
   tell_of_transfer(steps, cause);
   // Not where the loss is counted: before Linux 6.2 a map takes no value from a global function's argument.
-  if (flow->about.family == TAP_FAMILY_UNIX && (flow->lost[TAP_SENT] || flow->lost[TAP_RECEIVED]))
-    keep_unix_loss(flow);
+  if (flow->lost[transfer->direction & 1])
+    keep_loss(flow);
 }
 
 // Enters the bytes into the books of their flow. Returns whether they are of interest: then `steps` is ready for
@@ -59,7 +59,7 @@ static __always_inline bool begin_transfer(struct transfer_steps *steps, struct 
     return false;
   }
   if (flow->is_dismissed) {
-    note_dismissed(flow, length);
+    note_dismissed(length);
     return false;
   }
   if (!flow_is_wanted(sk, flow)) {

@@ -201,10 +201,9 @@ static __noinline int dismiss_flow(struct flow *flow, __u32 direction, __u64 mov
   flow->is_dismissed = true;
   flow->about.is_dismissed = true;
   __sync_fetch_and_add(&flow->about.moved[direction & 1], -moved);
-  note_dismissed(flow, moved);
+  note_dismissed(moved);
   // Its end is told here; no other is to come from there.
-  if (flow->about.family == TAP_FAMILY_UNIX)
-    bpf_map_delete_elem(&unix_losses, &flow->about.flow_id);
+  forget_loss(flow);
   __sync_fetch_and_add(&state.dismissed.flows, 1);
   // The record layer of TLS: a handshake of version 3.x (RFC 8446, 5.1).
   __u8 *request = flow->opening[flow->about.role == TAP_ROLE_CLIENT ? TAP_SENT : TAP_RECEIVED];

@@ -215,18 +215,10 @@ struct CaptureSession: ~Copyable {
     program.stopTransfers()
     drainAll()
     lookForEndsOfUnixFlows(at: clockNanoseconds(CLOCK_MONOTONIC), isLast: true)
-    do throws(CaptureFailure) {
-      let open = try program.openFlows()
-      program.stop()
-      drainAll()
-      let now = clockNanoseconds(CLOCK_MONOTONIC)
-      for var flow in open {
-        flow.time_ns = now
-        recorder.endIfOpen(flow)
-      }
-    } catch {
-      recorder.notice(.warning, "\(error.message): what was lost at the end of open flows is not known")
-    }
+    let losses = program.takeTCPLosses() + unixFlowEnds.takeLosses()
+    program.stop()
+    drainAll()
+    recorder.endOpen(at: clockNanoseconds(CLOCK_MONOTONIC), losses: losses)
     reportLosses()
     let survivors = stop.isEndOfCommand ? survivingDescendants() : []
     if !survivors.isEmpty {
@@ -270,10 +262,11 @@ struct CaptureSession: ~Copyable {
       recorder.notice(.warning, text, counters: [("missed_calls", missedCalls)])
       diagnostics.report(text, remedy: "It preempts programs inside the kernel; boot with preempt=voluntary.")
     }
-    if losses.forgotten_ends > 0 || losses.untracked_bytes > 0 {
+    let untrackedBytes = losses.untracked_bytes + recorder.totals.untrackedBytes
+    if losses.forgotten_ends > 0 || untrackedBytes > 0 {
       recorder.notice(
-        .warning, "the kernel had no memory to keep some flows; their bytes are not in the totals",
-        counters: [("lost_flow_ends", losses.forgotten_ends), ("untracked_bytes", losses.untracked_bytes)])
+        .warning, "some flows could not be followed to their end; their bytes are not in the totals",
+        counters: [("lost_flow_ends", losses.forgotten_ends), ("untracked_bytes", untrackedBytes)])
     }
   }
 

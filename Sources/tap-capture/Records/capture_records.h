@@ -187,7 +187,7 @@ struct tap_loss_counters {
   __u64 transfer_records;  // data and gap records
   __u64 transfer_bytes;
   __u64 close_records;     // kept in the map of unreported ends
-  __u64 forgotten_ends;    // not even kept there, or losses of unix flows that were not kept
+  __u64 forgotten_ends;    // not even kept there, or losses of open flows that were not kept
   __u64 process_records;   // fork, exec, exit
   __u64 untracked_bytes;   // moved on sockets for which no storage could be had
 };
@@ -196,7 +196,13 @@ struct tap_loss_counters {
 struct tap_dismissal_counters {
   __u64 flows;
   __u64 tls_flows;  // of these, began with a TLS ClientHello
-  __u64 bytes;      // in no frame; those of open connections are added at the end
+};
+
+// Sums by processor, modulo this, each in a line of the cache for itself.
+#define TAP_PROCESSOR_SUMS 64
+struct tap_processor_sum {
+  __u64 bytes;
+  __u64 reserved[7];
 };
 
 #define TAP_FILTER_PORTS_MAX 64
@@ -242,6 +248,7 @@ struct tap_settings {
 struct tap_shared_state {
   struct tap_loss_counters losses;
   struct tap_dismissal_counters dismissed;
+  struct tap_processor_sum dismissed_bytes[TAP_PROCESSOR_SUMS];  // in no frame
   __u64 last_flow_id;
   // Rises whenever the set of processes that are traced or excluded changes: verdicts kept with flows expire.
   __u32 process_generation;

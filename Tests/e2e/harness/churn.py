@@ -71,7 +71,7 @@ def entries(map_id):
 
 
 # Maps whose entries belong to processes and flows that are there, or wait to be collected.
-COUNTED_MAPS = ("traced", "excluded", "unreported_ends", "unix_losses")
+COUNTED_MAPS = ("traced", "excluded", "unreported_ends", "tcp_losses", "unix_losses")
 
 
 class Sample:
@@ -101,4 +101,5 @@ def check(samples, growth_kib):
     for sample in samples:
         # The clients' process, the server with its threads, and a child or two on its way in or out.
         assert sample.entries["traced"] <= 6, str(sample)
-        assert sample.entries["unreported_ends"] + sample.entries.get("unix_losses", 0) == 0, str(sample)
+        kept = sum(sample.entries[name] for name in ("unreported_ends", "tcp_losses", "unix_losses"))
+        assert kept == 0, str(sample)

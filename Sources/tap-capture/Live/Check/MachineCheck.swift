@@ -89,7 +89,7 @@ struct MachineCheck {
         continue
       }
       switch probe.run() {
-      case nil: report.add(probe.name, "works")
+      case nil: report.add(probe.name, "its hooks are allowed")
       case let failure?: report.add(probe.name, failure.cause, remedy: failure.remedy)
       }
     }

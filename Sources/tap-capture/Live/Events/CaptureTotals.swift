@@ -7,6 +7,8 @@ struct CaptureTotals {
   var flows: UInt64 = 0
   var dataFrames: UInt64 = 0
   var dataBytes: UInt64 = 0
+  /// Of flows that had been taken for closed.
+  var untrackedBytes: UInt64 = 0
   private(set) var gapBytes: [(reason: GapFrame.Reason, bytes: UInt64)] = []
 
   mutating func countGap(_ bytes: UInt64, _ reason: GapFrame.Reason) {
@@ -20,14 +22,14 @@ struct CaptureTotals {
   /// Counters for the end frame. `losses` are those of the kernel program, `missedCalls`
   /// those that it was not run for.
   func counters(
-    losses: tap_loss_counters, dismissed: tap_dismissal_counters, missedCalls: UInt64
+    losses: tap_loss_counters, dismissed: Dismissals, missedCalls: UInt64
   ) -> [(name: String, value: UInt64)] {
     [("flows", flows), ("data_frames", dataFrames), ("data_bytes", dataBytes)]
       + gapBytes.map { ("gap_bytes_\($0.reason.rawValue)", $0.bytes) }
       + (dismissed.flows > 0 ? [("dismissed_flows", dismissed.flows), ("dismissed_bytes", dismissed.bytes)] : [])
       + [
         ("lost_transfer_records", losses.transfer_records), ("lost_process_records", losses.process_records),
-        ("lost_flow_ends", losses.forgotten_ends), ("untracked_bytes", losses.untracked_bytes),
+        ("lost_flow_ends", losses.forgotten_ends), ("untracked_bytes", losses.untracked_bytes + untrackedBytes),
         ("missed_calls", missedCalls),
       ]
   }

@@ -94,7 +94,12 @@ struct EventRecorder: ~Copyable {
   // MARK: Transfers
 
   private mutating func transfer(_ header: tap_transfer_record, _ record: UnsafeRawBufferPointer) {
-    guard let flow = flows[header.flow_id], !flow.pointee.isLeftOut else { return }
+    guard let flow = flows[header.flow_id] else {
+      // It had been taken for closed.
+      totals.untrackedBytes += UInt64(header.length) + header.lost_before
+      return
+    }
+    guard !flow.pointee.isLeftOut else { return }
     let direction: Direction = header.direction == UInt8(TAP_RECEIVED.rawValue) ? .received : .sent
     let step = flow.pointee.accounting.book(
       isReceived: direction == .received, offset: header.offset, length: UInt64(header.length),
@@ -392,13 +397,13 @@ struct EventRecorder: ~Copyable {
     output.endRecord()
   }
 
-  /// Ends a unix flow that is not there any more, and that has lost nothing.
-  mutating func endUnlisted(_ id: UInt64, at time: UInt64) {
+  /// Ends a flow that has lost nothing of which no record tells.
+  mutating func endWhole(_ id: UInt64, at time: UInt64, reason: String) {
     guard let flow = flows[id] else { return }
     defer { forget(id, flow) }
     guard !flow.pointee.isLeftOut else { return }
     latestTime = max(latestTime, time)
-    CloseFrame(flow: id, time: time, reason: "closed").append(to: &output.buffer)
+    CloseFrame(flow: id, time: time, reason: reason).append(to: &output.buffer)
     output.endRecord()
   }
 
@@ -419,12 +424,16 @@ struct EventRecorder: ~Copyable {
     gap(record.flow_id, direction, record.time_ns, missing.offset, missing.lostBytes, reason)
   }
 
-  /// From now on the ids of flows that end are remembered, for `endIfOpen`.
+  /// From now on the ids of flows that end are remembered, for `endOpen`.
   mutating func beginFinishing() { endedAtLast = [] }
 
-  /// Ends a flow unless its own end has been recorded meanwhile.
-  mutating func endIfOpen(_ record: tap_flow_record) {
-    if endedAtLast?.contains(record.flow_id) != true { end(record, reason: "capture_ended") }
+  /// Ends the flows that are open when the capture ends. `losses` are the totals of those that have lost something.
+  mutating func endOpen(at time: UInt64, losses: [tap_flow_record]) {
+    for var totals in losses where endedAtLast?.contains(totals.flow_id) != true {
+      totals.time_ns = time
+      end(totals, reason: "capture_ended")
+    }
+    for id in flows.keys.sorted() { endWhole(id, at: time, reason: "capture_ended") }
   }
 
   // MARK: Messages
@@ -438,7 +447,7 @@ struct EventRecorder: ~Copyable {
   }
 
   /// Ends the stream.
-  mutating func finish(losses: tap_loss_counters, dismissed: tap_dismissal_counters, missedCalls: UInt64) {
+  mutating func finish(losses: tap_loss_counters, dismissed: Dismissals, missedCalls: UInt64) {
     let totals = totals.counters(losses: losses, dismissed: dismissed, missedCalls: missedCalls)
     EndFrame(isComplete: true, totals: totals).append(to: &output.buffer)
     output.flush()

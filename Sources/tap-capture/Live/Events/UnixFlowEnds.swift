@@ -33,11 +33,11 @@ struct UnixFlowEnds {
     for id in recorder.endedUnixFlows { losses[id] = nil }
     recorder.endedUnixFlows.removeAll()
     let candidates = recorder.unixFlows.union(losses.keys)
-    var ended = try UnixFlowEnds.unlisted(candidates, in: program)
+    var ended = try program.unlisted(candidates)
     // After the list: whatever a flow that is not in it has lost is in there.
     for record in program.takeUnixLosses() { losses[record.flow_id] = record }
     // At the last look nothing comes after it: that counts for those too of which only losses are known.
-    if isLast { try ended.formUnion(UnixFlowEnds.unlisted(Set(losses.keys), in: program)) }
+    if isLast { try ended.formUnion(program.unlisted(Set(losses.keys))) }
     ends = ended.sorted().map { End(id: $0, totals: losses.removeValue(forKey: $0)) }
     endTime = now
     endPosition = ring.endPosition
@@ -45,14 +45,10 @@ struct UnixFlowEnds {
     nextLook = now + max(UnixFlowEnds.intervalNanoseconds, cost * UnixFlowEnds.timeShare)
   }
 
-  /// Those of the flows that are not open any more. The list is read twice: its reader in the kernel steps over elements
-  /// when others are removed behind its back.
-  private static func unlisted(
-    _ flows: Set<UInt64>, in program: borrowing KernelProgram
-  ) throws(CaptureFailure) -> Set<UInt64> {
-    var unlisted = flows
-    for _ in 1...2 where !unlisted.isEmpty { unlisted.subtract(try program.openUnixFlows()) }
-    return unlisted
+  /// What is known of the losses of flows that are open.
+  mutating func takeLosses() -> [tap_flow_record] {
+    defer { losses.removeAll() }
+    return Array(losses.values)
   }
 
   /// Ends the flows that are gone, once everything of theirs is read.
@@ -63,7 +59,7 @@ struct UnixFlowEnds {
         totals.time_ns = endTime
         recorder.end(totals)
       } else {
-        recorder.endUnlisted(end.id, at: endTime)
+        recorder.endWhole(end.id, at: endTime, reason: "closed")
       }
     }
     ends.removeAll()

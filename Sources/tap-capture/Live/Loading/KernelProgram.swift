@@ -10,12 +10,11 @@ struct KernelProgram: ~Copyable {
   private let object: OpaquePointer
   private var transferLinks: [OpaquePointer] = []
   private var otherLinks: [OpaquePointer] = []
-  private var openFlowsLink: OpaquePointer?
-  private var unixFlowsLink: OpaquePointer?
+  private var unixListLinks: [OpaquePointer] = []
 
   /// The descriptors of the maps, which are the object's.
   private struct Maps {
-    let ring, traced, excluded, cgroups, cgroupVerdicts, unreportedEnds, unixLosses, flows: Int32
+    let ring, traced, excluded, cgroups, cgroupVerdicts, unreportedEnds, tcpLosses, unixLosses: Int32
 
     init(of object: OpaquePointer) throws(CaptureFailure) {
       ring = try map("ring", of: object)
@@ -24,8 +23,8 @@ struct KernelProgram: ~Copyable {
       cgroups = try map("cgroups", of: object)
       cgroupVerdicts = try map("cgroup_verdicts", of: object)
       unreportedEnds = try map("unreported_ends", of: object)
+      tcpLosses = try map("tcp_losses", of: object)
       unixLosses = try map("unix_losses", of: object)
-      flows = try map("flows", of: object)
     }
   }
 
@@ -43,8 +42,8 @@ struct KernelProgram: ~Copyable {
   private static let commonPrograms = [
     "process_forked", "process_executed", "process_exited", "socket_changed_state", "socket_destroyed",
   ]
-  private static let openFlowsProgram = "report_open_flows"
-  private static let unixFlowsProgram = "list_unix_flows"
+  /// First what costs less and usually lists them all.
+  private static let unixListPrograms = ["list_unix_sockets", "list_open_unix_sockets"]
   private static let censusPrograms = ["find_listeners", "find_connections", "doubt_calls_under_way"]
 
   /// Captures from here on, with the first engine of the choice that the kernel takes. `prepare` is called when it is
@@ -106,9 +105,7 @@ struct KernelProgram: ~Copyable {
   }
 
   deinit {
-    for link in transferLinks + otherLinks { bpf_link__destroy(link) }
-    bpf_link__destroy(openFlowsLink)
-    bpf_link__destroy(unixFlowsLink)
+    for link in transferLinks + otherLinks + unixListLinks { bpf_link__destroy(link) }
     munmap(state, KernelProgram.stateBytes)
     bpf_object__close(object)
   }
@@ -166,8 +163,8 @@ struct KernelProgram: ~Copyable {
   private mutating func attach() throws(CaptureFailure) {
     for name in KernelProgram.commonPrograms { otherLinks.append(try attach(name)) }
     for name in transferPrograms { transferLinks.append(try attach(name)) }
-    openFlowsLink = try attachOverFlows(KernelProgram.openFlowsProgram)
-    unixFlowsLink = try attachOverFlows(KernelProgram.unixFlowsProgram)
+    // These run later; they are attached now, while the process still has the right to.
+    for name in KernelProgram.unixListPrograms { unixListLinks.append(try attach(name)) }
   }
 
   private func attach(_ name: String) throws(CaptureFailure) -> OpaquePointer {
@@ -177,34 +174,13 @@ struct KernelProgram: ~Copyable {
     return link
   }
 
-  /// Iterators over flows run later; they are attached at the start, while the process still has the right to.
-  private func attachOverFlows(_ name: String) throws(CaptureFailure) -> OpaquePointer {
-    guard let program = bpf_object__find_program_by_name(object, name) else {
-      throw LoadFailure.diagnose(ENOENT, doing: "find '\(name)'")
-    }
-    var info = bpf_iter_link_info()
-    info.map.map_fd = UInt32(maps.flows)
-    let link = withUnsafeMutablePointer(to: &info) { info -> OpaquePointer? in
-      var options = bpf_iter_attach_opts()
-      options.sz = MemoryLayout<bpf_iter_attach_opts>.size
-      options.link_info = info
-      options.link_info_len = UInt32(MemoryLayout<bpf_iter_link_info>.size)
-      return bpf_program__attach_iter(program, &options)
-    }
-    guard let link else { throw LoadFailure.diagnose(errno, doing: "attach '\(name)'") }
-    return link
-  }
-
   /// Finds the connections that are open already, and puts those that are wanted into the ring with their owners.
   func takeCensus() throws(CaptureFailure) {
     for name in KernelProgram.censusPrograms {
       let link = try attach(name)
       defer { bpf_link__destroy(link) }
-      let descriptor = bpf_iter_create(bpf_link__fd(link))
-      guard descriptor >= 0 else { throw LoadFailure.diagnose(errno, doing: "list open connections") }
-      defer { close(descriptor) }
       // What it finds is in the ring; reading to the end makes it walk.
-      _ = readToEnd(descriptor)
+      _ = try readAll(link)
     }
     state.pointee.is_census_done = 1
   }
@@ -224,10 +200,8 @@ struct KernelProgram: ~Copyable {
     stopTransfers()
     for link in otherLinks { bpf_link__destroy(link) }
     otherLinks.removeAll()
-    bpf_link__destroy(openFlowsLink)
-    bpf_link__destroy(unixFlowsLink)
-    openFlowsLink = nil
-    unixFlowsLink = nil
+    for link in unixListLinks { bpf_link__destroy(link) }
+    unixListLinks.removeAll()
   }
 
   /// Whether the next record wakes the reader, whatever its size; that ends it.
@@ -255,7 +229,7 @@ struct KernelProgram: ~Copyable {
   var losses: tap_loss_counters { counters.losses }
 
   /// What was left out because it speaks another protocol, so far.
-  var dismissed: tap_dismissal_counters { counters.dismissed }
+  var dismissed: Dismissals { counters.dismissed }
 
   /// Captures the processes of these cgroups; before `attach`.
   func choose(_ cgroups: [Cgroup]) throws(CaptureFailure) {
@@ -275,6 +249,9 @@ struct KernelProgram: ~Copyable {
   /// Takes the ends of flows that found no room in the ring.
   func takeUnreportedEnds() -> [tap_flow_record] { takeAll(from: maps.unreportedEnds) }
 
+  /// Takes what is kept of the open TCP flows that lost something.
+  func takeTCPLosses() -> [tap_flow_record] { takeAll(from: maps.tcpLosses) }
+
   /// Takes what is kept of the unix flows that lost something; a flow that goes on losing comes back.
   func takeUnixLosses() -> [tap_flow_record] { takeAll(from: maps.unixLosses) }
 
@@ -289,30 +266,24 @@ struct KernelProgram: ~Copyable {
     return records
   }
 
-  /// The totals of the flows that are open now.
-  func openFlows() throws(CaptureFailure) -> [tap_flow_record] {
-    try list(openFlowsLink, of: tap_flow_record.self)
-  }
-
-  /// The ids of the unix flows that are open now.
-  func openUnixFlows() throws(CaptureFailure) -> [UInt64] { try list(unixFlowsLink, of: UInt64.self) }
-
-  private func list<Item: BitwiseCopyable>(
-    _ link: OpaquePointer?, of type: Item.Type
-  ) throws(CaptureFailure) -> [Item] {
-    guard let link, case let descriptor = bpf_iter_create(bpf_link__fd(link)), descriptor >= 0 else {
-      throw LoadFailure.diagnose(errno, doing: "list open flows")
-    }
-    defer { close(descriptor) }
-    let size = MemoryLayout<Item>.size
-    return readToEnd(descriptor).withUnsafeBytes { bytes in
-      stride(from: 0, through: bytes.count - size, by: size).map {
-        bytes.loadUnaligned(fromByteOffset: $0, as: type)
+  /// Those of the unix flows that are not open any more.
+  func unlisted(_ flows: Set<UInt64>) throws(CaptureFailure) -> Set<UInt64> {
+    var unlisted = flows
+    for link in unixListLinks where !unlisted.isEmpty {
+      try readAll(link).withUnsafeBytes { ids in
+        for position in stride(from: 0, to: ids.count, by: MemoryLayout<UInt64>.size) {
+          unlisted.remove(ids.loadUnaligned(fromByteOffset: position, as: UInt64.self))
+        }
       }
     }
+    return unlisted
   }
 
-  private func readToEnd(_ descriptor: Int32) -> [UInt8] {
+  /// Lets an iterator walk, and returns what it writes.
+  private func readAll(_ link: OpaquePointer) throws(CaptureFailure) -> [UInt8] {
+    let descriptor = bpf_iter_create(bpf_link__fd(link))
+    guard descriptor >= 0 else { throw LoadFailure.diagnose(errno, doing: "list open connections") }
+    defer { close(descriptor) }
     var bytes: [UInt8] = []
     var chunk = [UInt8](repeating: 0, count: 64 << 10)
     while true {
@@ -331,5 +302,24 @@ struct KernelCounters: @unchecked Sendable {
   /// What could not be recorded.
   var losses: tap_loss_counters { state.pointee.losses }
   /// What was left out because it speaks another protocol.
-  var dismissed: tap_dismissal_counters { state.pointee.dismissed }
+  var dismissed: Dismissals { Dismissals(state) }
+}
+
+/// Flows that were left out because they speak another protocol.
+struct Dismissals {
+  var flows: UInt64 = 0
+  /// Of these, those that began with TLS.
+  var tlsFlows: UInt64 = 0
+  /// The bytes of them that are in no frame.
+  var bytes: UInt64 = 0
+}
+
+extension Dismissals {
+  fileprivate init(_ state: UnsafePointer<tap_shared_state>) {
+    flows = state.pointee.dismissed.flows
+    tlsFlows = state.pointee.dismissed.tls_flows
+    bytes = withUnsafeBytes(of: state.pointee.dismissed_bytes) { sums in
+      sums.bindMemory(to: tap_processor_sum.self).reduce(0) { $0 &+ $1.bytes }
+    }
+  }
 }

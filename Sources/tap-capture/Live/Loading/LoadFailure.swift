@@ -65,6 +65,13 @@ enum LoadFailure {
         remedy: "Choose --engine tracepoint, which needs kernel 6.3 or later; this one is \(kernelRelease).",
         status: code == EPERM ? .noPermission : .unavailable)
     }
+    // EPERM where the verifier has not begun: not what the program does is refused, but its kind.
+    if code == EPERM, let program = refusedProgram(messages) {
+      return CaptureFailure(
+        "cannot \(operation): this kernel refuses programs of the kind of '\(program)' (\(errorText(code)))",
+        remedy: "A security module or another policy of this machine forbids it; --check shows what is allowed.",
+        status: .noPermission)
+    }
     let cause = condensed(messages) ?? errorText(code)
     return CaptureFailure(
       "cannot \(operation): \(cause)",
@@ -100,6 +107,15 @@ enum LoadFailure {
     readFile("/proc/sys/kernel/osrelease").map {
       String(decoding: $0.prefix { $0 != UInt8(ascii: "\n") }, as: UTF8.self)
     } ?? "unknown"
+  }
+
+  /// The program that libbpf names in `prog 'NAME': BPF program load failed: …`.
+  static func refusedProgram(_ messages: String) -> String? {
+    guard let line = messages.split(separator: "\n").last(where: { $0.contains("BPF program load failed") }) else {
+      return nil
+    }
+    let quoted = line.split(separator: "'", omittingEmptySubsequences: false)
+    return quoted.count >= 3 ? String(quoted[1]) : nil
   }
 
   /// The last line that tells a reason; libbpf's last lines only repeat that it failed.

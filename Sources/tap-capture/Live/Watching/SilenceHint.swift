@@ -20,7 +20,7 @@ struct SilentMachine {
   var listeningPorts: Set<UInt16> = []
   /// Local and remote ports of connections that are open.
   var connectedPorts: Set<UInt16> = []
-  var dismissed = tap_dismissal_counters()
+  var dismissed = Dismissals()
 }
 
 /// A hint and its remedy, a line each.
@@ -41,11 +41,11 @@ struct SilenceHint: Equatable {
         remedy: "See 'ss -tnp' for the connections there are, and --stats for what a capture sees.")
   }
 
-  private static func dismissed(_ filters: ResolvedFilters, _ counters: tap_dismissal_counters) -> SilenceHint? {
+  private static func dismissed(_ filters: ResolvedFilters, _ counters: Dismissals) -> SilenceHint? {
     let names = filters.protocols.map(\.rawValue).joined(separator: " or ")
-    if counters.tls_flows > 0 {
+    if counters.tlsFlows > 0 {
       return SilenceHint(
-        "\(counters.tls_flows) connections begin with TLS: what they carry is encrypted, and --protocol \(names) leaves "
+        "\(counters.tlsFlows) connections begin with TLS: what they carry is encrypted, and --protocol \(names) leaves "
           + "them out", remedy: "Without --protocol they are captured as they are, encrypted.")
     }
     if counters.flows > 0 {

@@ -3,7 +3,7 @@ import CaptureRecords
 import Glibc
 
 extension SilentMachine {
-  init(for filters: ResolvedFilters, dismissed: tap_dismissal_counters) {
+  init(for filters: ResolvedFilters, dismissed: Dismissals) {
     self.dismissed = dismissed
     let trees = filters.processes.isEmpty ? [] : descendants(of: Set(filters.processes), parents: runningParents())
     let inGroups = Set(filters.cgroups.flatMap { members(ofCgroup: $0.folder) })
