@@ -8,6 +8,7 @@ import os
 import random
 import socket
 import threading
+import time
 
 import pytest
 
@@ -332,6 +333,28 @@ def test_urgent_data_is_outside_of_the_stream(capture, connection):
     running.stop()
     _, server = pair.flows(Recording(running.output))
     assert server.bytes(RECEIVED) == b"beforeafter"
+
+
+def test_several_urgent_bytes_between_two_receives(capture, connection):
+    """Nobody reads them: the kernel steps over them, and no byte of the stream is missing for that."""
+    pair = connection()
+    running = capture(["--port", pair.port])
+    pair.open()
+    expected = bytearray()
+    for number in range(1, 6):
+        for _ in range(number):
+            pair.client.send(b"u", socket.MSG_OOB)
+            time.sleep(0.005)
+        pair.client.sendall(b"text %d" % number)
+        time.sleep(0.02)
+        while True:
+            try:
+                expected += pair.server.recv(100, socket.MSG_DONTWAIT)
+            except BlockingIOError:
+                break
+    running.stop()
+    _, server = pair.flows(Recording(running.output))
+    assert server.bytes(RECEIVED) == expected
 
 
 def test_a_connection_opened_before_the_capture(capture, connection):

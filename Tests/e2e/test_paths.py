@@ -1,6 +1,7 @@
 # Odd ways in which bytes move: what a capture cannot read is a gap of exact size with its reason, and no byte is wrong.
 
 import ctypes
+import fcntl
 import os
 import random
 import socket
@@ -239,6 +240,103 @@ def test_what_is_spliced_into_a_socket_is_a_gap_of_exact_size(capture, listener)
             os.close(descriptor)
         for end in (*first, *second):
             end.close()
+
+
+class Drain:
+    """Takes bytes out of a socket by splice(2): no receiving call sees them."""
+
+    def __init__(self):
+        self._pipe = os.pipe()
+        fcntl.fcntl(self._pipe[1], fcntl.F_SETPIPE_SZ, 1 << 20)
+        self._nowhere = os.open("/dev/null", os.O_WRONLY)
+
+    def take(self, end, length):
+        while length:
+            moved = os.splice(end.fileno(), self._pipe[1], min(length, 1 << 20))
+            assert moved > 0
+            length -= moved
+            while moved:
+                moved -= os.splice(self._pipe[0], self._nowhere, moved)
+
+    def close(self):
+        for descriptor in (*self._pipe, self._nowhere):
+            os.close(descriptor)
+
+
+@pytest.fixture
+def drain():
+    drain = Drain()
+    yield drain
+    drain.close()
+
+
+def send_much(end, length):
+    part = bytes(1 << 20)
+    while length:
+        length -= end.send(part[:length])
+
+
+def test_more_is_spliced_away_than_sequence_numbers_count(capture, listener, drain):
+    """4.5 GiB between two receives: they begin anew at 4 GiB, and a difference of 2 GiB looks negative."""
+    length = 9 << 29
+    running = capture(["--port", listener.getsockname()[1], "--direction", "ingress", "--max-bytes", "64"])
+    client, server = connect(listener)
+    with client, server:
+        client.sendall(b"before")
+        assert server.recv(100) == b"before"
+        sender = threading.Thread(target=send_much, args=(client, length))
+        sender.start()
+        drain.take(server, length)
+        sender.join()
+        client.sendall(b"after")
+        assert server.recv(100) == b"after"
+        ports = client.getsockname()[1], server.getsockname()[1]
+    running.stop()
+    at_server = Recording(running.output).flow(*reversed(ports))
+    assert at_server.runs[RECEIVED] == [bytearray(b"before"), Missing(length, "not_captured"), bytearray(b"after")]
+
+
+def test_what_is_spliced_away_first_on_a_connection_from_before(capture, listener):
+    client, server = connect(listener)
+    client.sendall(b"before")
+    assert server.recv(100) == b"before"
+    running = capture(["--port", listener.getsockname()[1]])
+    with client, server:
+        client.sendall(bytes(5000))
+        assert calls.splice_away(server.fileno(), 5000) == bytes(5000)
+        client.sendall(b"after")
+        assert server.recv(100) == b"after"
+        ports = client.getsockname()[1], server.getsockname()[1]
+    running.stop()
+    at_server = Recording(running.output).flow(*reversed(ports))
+    assert at_server.runs[RECEIVED] == [Missing(5000, "not_captured"), bytearray(b"after")]
+
+
+@pytest.mark.parametrize("family", [socket.AF_INET, socket.AF_INET6], ids=["IPv4", "IPv6"])
+def test_the_answer_to_half_a_close_of_multipath_tcp(capture, family):
+    """The kernel calls the connection closed while what has arrived waits for its reader."""
+    host = {socket.AF_INET: "127.0.0.1", socket.AF_INET6: "::1"}[family]
+    with socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_MPTCP) as listener:
+        listener.bind((host, 0))
+        listener.listen()
+        running = capture(["--port", listener.getsockname()[1]])
+        with socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_MPTCP) as client:
+            client.connect(listener.getsockname())
+            with listener.accept()[0] as server:
+                ports = client.getsockname()[1], server.getsockname()[1]
+                client.sendall(b"question")
+                client.shutdown(socket.SHUT_WR)
+                assert server.recv(100) == b"question" and server.recv(100) == b""
+                server.sendall(b"a" * 5000)
+            time.sleep(0.3)
+            assert receive_all(client, 5000) == b"a" * 5000
+            assert client.recv(100) == b""
+        running.stop()
+    recording = Recording(running.output)
+    at_client, at_server = recording.flow(*ports), recording.flow(*reversed(ports))
+    assert at_client.bytes(RECEIVED) == at_server.bytes(SENT) == b"a" * 5000
+    assert at_client.close == at_server.close == "closed"
+    assert recording.totals["untracked_bytes"] == 0
 
 
 def test_half_a_close(capture, listener):

@@ -260,6 +260,32 @@ def test_bytes_that_are_spliced_away_are_a_gap_before_the_next_and_at_the_end(ca
     ]  # fmt: skip
 
 
+def test_bytes_that_are_spliced_away_where_only_servers_are_captured(capture, listener):
+    """What came in is known from the other end, which is left out."""
+    running = capture(["--pid", os.getpid(), "--direction", "ingress"])
+    client, server = connect(listener)
+    with client, server:
+        client.sendall(bytes(3000))
+        assert calls.splice_away(server.fileno(), 3000) == bytes(3000)
+        client.sendall(b"end")
+        assert server.recv(100) == b"end"
+    running.stop()
+    (at_server,) = ours(Recording(running.output), listener.getsockname())
+    assert at_server.runs[RECEIVED] == [Missing(3000, "not_captured"), bytearray(b"end")]
+
+
+def test_a_flag_that_unix_sockets_ignore(capture, listener):
+    """MSG_TRUNC drops what TCP receives; here it means nothing."""
+    running = capture_this_process(capture)
+    client, server = connect(listener)
+    with client, server:
+        client.sendall(b"text")
+        assert server.recv(100, socket.MSG_TRUNC) == b"text"
+    running.stop()
+    _, at_server = ours(Recording(running.output), listener.getsockname())
+    assert at_server.bytes(RECEIVED) == b"text"
+
+
 def test_a_descriptor_that_is_passed_on(capture, listener):
     """SCM_RIGHTS: the connection goes on in another process, and its bytes are that process's."""
     running = capture_this_process(capture)

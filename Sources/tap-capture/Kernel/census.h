@@ -42,6 +42,10 @@ int find_connections(struct bpf_iter__task_file *context) {
   if (!sk || !task || !is_open(sk))
     return 0;
   struct flow *flow = flow_of(sk);
+  // From here on, also if the next bytes are spliced away.
+  struct tcp_sock *tcp = plain_tcp(sk);
+  if (flow && tcp && !flow->sequence_is_known)
+    begin_sequence(flow, tcp, 0);
   if (!flow || flow->is_wanted || !flow_is_wanted(sk, flow) || !holder_is_wanted(task))
     return 0;
   want_flow(sk, flow, task);
@@ -70,11 +74,16 @@ int list_unix_sockets(struct bpf_iter__unix *context) {
   return 0;
 }
 
-// Those of every namespace that some process has open.
+// Those of every namespace that some process has open, and their other ends: one of these may be just being passed on.
 SEC("iter/task_file")
 int list_open_unix_sockets(struct bpf_iter__task_file *context) {
   struct sock *sk = socket_in(context);
-  if (sk)
-    list_unix_flow(context->meta->seq, sk);
+  struct unix_sock *unix_socket = sk && is_unix_stream(sk) ? bpf_skc_to_unix_sock(sk) : 0;
+  if (!unix_socket)
+    return 0;
+  list_unix_flow(context->meta->seq, sk);
+  struct sock *peer = unix_socket->peer;
+  if (peer)
+    list_unix_flow(context->meta->seq, peer);
   return 0;
 }

@@ -87,8 +87,8 @@ static __always_inline void note_end(struct sock *sk, struct flow *flow, int old
     flow->about.end_reason = TAP_END_RESET;
   else if (error)
     flow->about.end_reason = TAP_END_TIMED_OUT;
-  if (sk->sk_protocol == IPPROTO_MPTCP) {
-    // These do not pass tcp_destroy_sock.
+  if (sk->sk_protocol == IPPROTO_MPTCP && !sk->sk_socket) {
+    // These do not pass tcp_destroy_sock. While the process has it open, what has arrived can still be read (begin_transfer).
     end_flow(flow);
   }
 }

@@ -14,7 +14,9 @@ struct flow {
   struct tap_flow_record about;
   __u64 lost[2];  // bytes that the ring had no room for and that no record has told of yet
   __u64 process_verdict;
-  __u32 sequence_base;  // TCP's receive position less the bytes received
+  __u64 position_base;  // how far the process has read, less the bytes received
+  __u32 sequence_base;  // the same in TCP's sequence numbers
+  __u32 urgent;         // the last urgent byte that was stepped over
   __u32 sent_base;      // TCP's send position less the bytes sent
   __u32 reader;         // the thread that received last
   __u8 sequence_is_known;

@@ -41,6 +41,17 @@ static __always_inline void finish_transfer(struct transfer_steps *steps, enum t
     keep_loss(flow);
 }
 
+// The state CLOSE came while the process had the socket open (note_end).
+static __always_inline bool is_read_to_end_of_mptcp(struct sock *sk) {
+  return sk->sk_protocol == IPPROTO_MPTCP && sk->__sk_common.skc_state == TCP_CLOSE;
+}
+
+// What goes into a unix socket of no interest tells what comes out of the other end (unseen_by_unix_socket).
+static __always_inline void count_for_other_end(struct sock *sk, struct flow *flow, int direction, __u32 length) {
+  if (is_unix_stream(sk) && direction == TAP_SENT)
+    __sync_fetch_and_add(&flow->about.moved[TAP_SENT], (__u64)length);
+}
+
 // Enters the bytes into the books of their flow. Returns whether they are of interest: then `steps` is ready for
 // finish_transfer.
 static __always_inline bool begin_transfer(struct transfer_steps *steps, struct sock *sk, int result, int direction,
@@ -63,6 +74,7 @@ static __always_inline bool begin_transfer(struct transfer_steps *steps, struct 
     return false;
   }
   if (!flow_is_wanted(sk, flow)) {
+    count_for_other_end(sk, flow, direction, length);
     if (settings.filter_role != TAP_ROLE_UNKNOWN)
       tell_of_other_end(sk, flow);
     return false;
@@ -70,20 +82,24 @@ static __always_inline bool begin_transfer(struct transfer_steps *steps, struct 
 
   // It was of interest until its container was known.
   if (settings.filter_by_container && flow->is_wanted && cgroup_verdict(flow->about.cgroup_id) == TAP_CGROUP_DISMISS) {
+    count_for_other_end(sk, flow, direction, length);
     tell_of_other_end(sk, flow);
     return false;
   }
 
   struct task_struct *task = bpf_get_current_task_btf();
   bool process_wanted = flow_process_is_wanted(flow, task);
-  __u32 unseen = 0;
+  __u64 unseen = 0;
   if (direction == TAP_RECEIVED)
     unseen = unseen_before(sk, flow, task->pid, length);
   else
     check_order_of_sending(sk, flow, length);
-  __u64 moved = (__u64)unseen + length;
-  if (!moved)
+  __u64 moved = unseen + length;
+  if (!moved) {
+    if (is_read_to_end_of_mptcp(sk))
+      end_flow(flow);
     return false;
+  }
   __u64 offset = __sync_fetch_and_add(&flow->about.moved[direction], moved);
   if (!flow->is_wanted) {
     if (!process_wanted) {
@@ -116,7 +132,7 @@ static __always_inline bool begin_transfer(struct transfer_steps *steps, struct 
   enum tap_gap_cause cause = TAP_CAUSE_NONE;
   if (!process_wanted)
     cause = TAP_CAUSE_FILTERED;
-  else if (message_flags & MSG_TRUNC)
+  else if (message_flags & MSG_TRUNC && !is_unix_stream(sk))
     cause = TAP_CAUSE_TRUNCATED;
   if (cause != TAP_CAUSE_NONE) {
     finish_transfer(steps, cause);

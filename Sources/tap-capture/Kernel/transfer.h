@@ -18,8 +18,8 @@ struct transfer {
   __u64 piece_address; // of the next byte, in memory
   __u64 piece_length;  // bytes that follow it there
   __u64 iovecs;        // the array of further pieces
+  __u64 remaining;       // bytes of the call that are not recorded yet
   __u32 iovec_count;
-  __u32 remaining;       // bytes of the call that are not recorded yet
   __u32 page_by_page;    // so many of them are to be read page by page, because a page of theirs is missing
   __u8 direction;
   bool iovecs_are_in_kernel;
@@ -32,7 +32,7 @@ static __always_inline long read_memory(void *target, __u32 length, __u64 addres
 }
 
 static __always_inline void fill_transfer_record(struct tap_transfer_record *record, struct transfer *transfer,
-                                                 struct flow *flow, __u32 length) {
+                                                 struct flow *flow, __u64 length) {
   __u64 *lost = &flow->lost[transfer->direction & 1];
   record->kind = TAP_RECORD_DATA;
   record->length = length;
@@ -44,22 +44,22 @@ static __always_inline void fill_transfer_record(struct tap_transfer_record *rec
   record->direction = transfer->direction;
   record->cause = TAP_CAUSE_NONE;
   record->has_overlaps = flow->has_overlaps;
-  __builtin_memset(record->reserved, 0, sizeof(record->reserved));
+  record->reserved = 0;
   transfer->offset += length;
   transfer->remaining -= length;
 }
 
-static __always_inline void count_loss(struct transfer *transfer, struct flow *flow, __u32 length) {
-  __sync_fetch_and_add(&flow->lost[transfer->direction & 1], (__u64)length);
+static __always_inline void count_loss(struct transfer *transfer, struct flow *flow, __u64 length) {
+  __sync_fetch_and_add(&flow->lost[transfer->direction & 1], length);
   __sync_fetch_and_add(&state.losses.transfer_records, 1);
-  __sync_fetch_and_add(&state.losses.transfer_bytes, (__u64)length);
+  __sync_fetch_and_add(&state.losses.transfer_bytes, length);
   transfer->offset += length;
   transfer->remaining -= length;
 }
 
 // This and record_bytes are global functions, which the verifier checks once by themselves: as static ones they would
 // be checked again on each of many paths, too many. Hence the checks for null, and the flow as an argument of its own.
-__noinline int record_gap(struct transfer *transfer, struct flow *flow, __u32 length, __u8 cause) {
+__noinline int record_gap(struct transfer *transfer, struct flow *flow, __u64 length, __u8 cause) {
   if (!transfer || !flow)
     return 0;
   struct tap_transfer_record *record = bpf_ringbuf_reserve(&ring, sizeof(*record), 0);
@@ -132,7 +132,7 @@ __noinline int record_bytes(struct transfer *transfer, struct flow *flow, __u64 
 struct transfer_steps {
   struct transfer transfer;
   struct flow *flow;
-  __u32 unseen;  // bytes at its beginning that were received where no engine looks
+  __u64 unseen;  // bytes at its beginning that were received where no engine looks
 };
 
 // One step of a transfer that takes several: the next iovec, or the next record. Returns 1 at the end.
@@ -154,7 +154,7 @@ static long record_piece(__u32 index, void *context) {
     transfer->piece_length = piece.length;
     return 0;
   }
-  __u32 length = transfer->remaining;
+  __u64 length = transfer->remaining;
   if (length > TAP_PAYLOAD_BYTES_MAX)
     length = TAP_PAYLOAD_BYTES_MAX;
   if (length > transfer->piece_length)
@@ -183,12 +183,12 @@ static long record_piece(__u32 index, void *context) {
 
 static __always_inline void record_transfer(struct transfer_steps *steps) {
   struct transfer *transfer = &steps->transfer;
-  __u32 cut = 0;
+  __u64 cut = 0;
   if (settings.max_bytes && transfer->remaining > settings.max_bytes) {
     cut = transfer->remaining - settings.max_bytes;
     transfer->remaining = settings.max_bytes;
   }
-  __u32 length = transfer->remaining;
+  __u64 length = transfer->remaining;
   if (length > transfer->piece_length || length > TAP_PAYLOAD_BYTES_MAX ||
       !record_bytes(transfer, steps->flow, length))
     bpf_loop(TRANSFER_STEPS_MAX, record_piece, steps, 0);

@@ -22,15 +22,26 @@ static __always_inline struct tcp_sock *plain_tcp(struct sock *sk) {
   return tcp && !tcp->inet_conn.icsk_ulp_ops ? tcp : 0;
 }
 
+// How far the process has read. The two sums change one after the other while a packet arrives, so for a moment this may
+// be wrong by what has just come.
+static __always_inline __u64 read_position(struct tcp_sock *tcp) {
+  return tcp->bytes_received - (__u32)(tcp->rcv_nxt - tcp->copied_seq);
+}
+
 // From here on positions are compared. The bytes moved so far, and the `length` that are being moved, end where the
 // socket stands now.
 static __always_inline void begin_sequence(struct flow *flow, struct tcp_sock *tcp, __u32 length) {
   flow->sequence_base = tcp->copied_seq - length - (__u32)flow->about.moved[TAP_RECEIVED];
+  flow->position_base = read_position(tcp) - length - flow->about.moved[TAP_RECEIVED];
+  flow->urgent = tcp->urg_data ? ~tcp->urg_seq : tcp->urg_seq;
   flow->sequence_is_known = true;
 }
 
+// So many steps over urgent bytes may come between two events of a flow on which there are any.
+#define URGENT_STEPS_MAX 64
+
 // How many bytes were received unseen, besides the `length` that are being moved.
-static __always_inline __u32 unseen_bytes(struct sock *sk, struct flow *flow, __u32 length) {
+static __always_inline __u64 unseen_bytes(struct sock *sk, struct flow *flow, __u32 length) {
   struct tcp_sock *tcp = plain_tcp(sk);
   if (!tcp)
     return 0;
@@ -40,18 +51,26 @@ static __always_inline __u32 unseen_bytes(struct sock *sk, struct flow *flow, __
   }
   __u32 now = tcp->copied_seq;
   __u32 before = flow->sequence_base + (__u32)flow->about.moved[TAP_RECEIVED];
-  __s32 unseen = now - before - length;
+  // Sequence numbers are exact and begin anew at 2^32; the position tells how often they did.
+  __s64 unseen = read_position(tcp) - flow->position_base - flow->about.moved[TAP_RECEIVED] - length;
+  unseen += (__s32)(now - before - length - (__u32)unseen);
+  bool has_urgent = tcp->urg_seq != flow->urgent;
+  // The kernel forgets an urgent byte once it is read or stepped over.
+  if (!tcp->urg_data)
+    flow->urgent = tcp->urg_seq;
   if (unseen <= 0)
     return 0;
-  // tcp_recvmsg steps over the urgent byte, and over the FIN once everything in front of it is read.
+  // tcp_recvmsg steps over the FIN once everything in front of it is read, and over the urgent byte; where more urgent ones
+  // come, the kernel steps over those before them (tcp_check_urg), and how often is not known.
   __u32 stepped_over = 0;
-  if (tcp->urg_seq - before < now - before)
-    stepped_over++;
+  if (has_urgent)
+    stepped_over += unseen <= URGENT_STEPS_MAX ? URGENT_STEPS_MAX : 1;
   if (sk->sk_shutdown & RCV_SHUTDOWN && now == tcp->rcv_nxt)
     stepped_over++;
-  if (stepped_over > (__u32)unseen)
+  if (stepped_over > unseen)
     stepped_over = unseen;
   flow->sequence_base += stepped_over;
+  flow->position_base += stepped_over;
   return unseen - stepped_over;
 }
 
@@ -81,7 +100,7 @@ static __noinline long unix_waiting_bytes(struct sock *sk) {
 // A unix socket has no positions. But what one end has sent either waits at the other or has left it; what has left it and
 // is not in its books was received unseen. Both ends must have been seen from their beginning. (The sum of the sender is
 // read first: what comes meanwhile is counted by the next event.)
-static __always_inline __u32 unseen_by_unix_socket(struct sock *sk, struct flow *flow, __u32 length) {
+static __always_inline __u64 unseen_by_unix_socket(struct sock *sk, struct flow *flow, __u32 length) {
   struct unix_sock *unix_socket = bpf_skc_to_unix_sock(sk);
   struct sock *peer = unix_socket ? unix_socket->peer : 0;
   struct flow *sender = peer ? bpf_sk_storage_get(&flows, peer, 0, 0) : 0;
@@ -90,12 +109,11 @@ static __always_inline __u32 unseen_by_unix_socket(struct sock *sk, struct flow 
   __u64 sent = *(volatile __u64 *)&sender->about.moved[TAP_SENT];
   long waiting = unix_waiting_bytes(sk);
   __s64 unseen = waiting < 0 ? 0 : sent - waiting - flow->about.moved[TAP_RECEIVED] - length;
-  // More than that cannot have been moved by one call, and is told by several events.
-  return unseen <= 0 ? 0 : unseen < 1 << 30 ? unseen : 1 << 30;
+  return unseen <= 0 ? 0 : unseen;
 }
 
 // The same at an event of a thread.
-static __always_inline __u32 unseen_before(struct sock *sk, struct flow *flow, __u32 thread, __u32 length) {
+static __always_inline __u64 unseen_before(struct sock *sk, struct flow *flow, __u32 thread, __u32 length) {
   if (flow->reader != thread) {
     if (flow->reader)
       flow->has_several_readers = true;
@@ -128,7 +146,7 @@ static __always_inline void check_order_of_sending(struct sock *sk, struct flow 
 // The same when no call is under way any more.
 static __always_inline void book_unseen_at_end(struct sock *sk, struct flow *flow) {
   bool is_ours = flow->sequence_is_known && !state.is_stopping;
-  __u32 unseen = is_ours ? unseen_bytes(sk, flow, 0) : 0;
+  __u64 unseen = is_ours ? unseen_bytes(sk, flow, 0) : 0;
   flow->about.unseen_at_end = unseen;
   flow->about.moved[TAP_RECEIVED] += unseen;
 }

@@ -83,16 +83,16 @@ struct tap_process_key {
 // Bytes that moved (TAP_RECORD_DATA, followed by `length` bytes) or that could not be recorded (TAP_RECORD_GAP).
 struct tap_transfer_record {
   __u32 kind;
-  __u32 length;
+  __u8 direction;
+  __u8 cause;
+  __u8 has_overlaps;  // calls of several threads overlapped in the flow by now: the order of its bytes is not certain
+  __u8 reserved;
+  __u64 length;
   __u64 flow_id;
   __u64 time_ns;      // CLOCK_MONOTONIC
   __u64 offset;       // position of the first byte in the flow's stream of this direction
   __u64 lost_before;  // bytes of this direction, before these, that the ring had no room for
   struct tap_process_key process;
-  __u8 direction;
-  __u8 cause;
-  __u8 has_overlaps;  // calls of several threads overlapped in the flow by now: the order of its bytes is not certain
-  __u8 reserved[5];
 };
 
 // One end of a connection: an IP address in its first 4 or 16 bytes with its port, or the name of a unix socket.

@@ -30,6 +30,7 @@ struct UnixFlowEnds {
     isLast: Bool = false
   ) throws(CaptureFailure) {
     guard ends.isEmpty, now >= nextLook || isLast else { return }
+    nextLook = now + UnixFlowEnds.intervalNanoseconds
     for id in recorder.endedUnixFlows { losses[id] = nil }
     recorder.endedUnixFlows.removeAll()
     let candidates = recorder.unixFlows.union(losses.keys)
@@ -42,7 +43,7 @@ struct UnixFlowEnds {
     endTime = now
     endPosition = ring.endPosition
     let cost = clockNanoseconds(CLOCK_MONOTONIC) - now
-    nextLook = now + max(UnixFlowEnds.intervalNanoseconds, cost * UnixFlowEnds.timeShare)
+    nextLook = max(nextLook, now + cost * UnixFlowEnds.timeShare)
   }
 
   /// What is known of the losses of flows that are open.

@@ -288,7 +288,12 @@ struct KernelProgram: ~Copyable {
     var chunk = [UInt8](repeating: 0, count: 64 << 10)
     while true {
       let count = read(descriptor, &chunk, chunk.count)
-      if count > 0 { bytes += chunk[..<count] } else if count == 0 || errno != EINTR { return bytes }
+      if count > 0 { bytes += chunk[..<count] }
+      if count == 0 { return bytes }
+      // The kernel pauses after a million objects of which nothing was written (bpf_seq_read).
+      guard count > 0 || errno == EINTR || errno == EAGAIN else {
+        throw LoadFailure.diagnose(errno, doing: "list open connections")
+      }
     }
   }
 }
