@@ -34,7 +34,11 @@ extension CommandParser {
     out.storeBytes(of: 0x7367_7261, toByteOffset: 1, as: UInt32.self)
     out += 5
     out += storeHead(.array, UInt64(truncatingIfNeeded: count &- 1), at: out)
-    guard takeArguments(count &- 1, base, &read, end, &out) else { return false }
+    var left = count &- 1
+    while left > 0 {
+      guard takeArgument(base, &read, end, &out) != nil else { return false }
+      left &-= 1
+    }
     writer.bytes.useTail(start.distance(to: out))
     finishWhole(name: taken, arguments: count &- 1)
     position = read
@@ -66,11 +70,24 @@ extension CommandParser {
       shape.pointee.store(at: target)
       var out = target + shape.pointee.mapBytes
       let arguments = out
-      guard takeArguments(shape.pointee.argumentCount, base, &read, end, &out) else { break }
+      var key: (bytes: UnsafeRawPointer, count: Int)? = nil
+      var argumentsLeft = shape.pointee.argumentCount
+      while argumentsLeft > 0, let argument = takeArgument(base, &read, end, &out) {
+        if argumentsLeft == shape.pointee.argumentCount { key = argument }
+        argumentsLeft &-= 1
+      }
+      if argumentsLeft > 0 { break }
       let mapBytes = target.distance(to: out)
       shape.pointee.storeAnnotations(at: out)
       out += shape.pointee.annotationBytes
-      if shape.pointee.keys != 0, !storeKeys(shape.pointee.keys, of: arguments, &out) { break }
+      if shape.pointee.keys == 1, let key, key.count < 24 {
+        // From the input: the same bytes were just written, and reading them back in other pieces waits for that.
+        out.copyMemory(from: arguments, byteCount: 1)
+        _ = copyChecking(key.bytes, key.count, to: out + 1)
+        out += 1 &+ key.count
+      } else if shape.pointee.keys != 0, !storeKeys(shape.pointee.keys, of: arguments, &out) {
+        break
+      }
       let heldBytes = target.distance(to: out)
       note(mapBytes, heldBytes &- mapBytes)
       room &-= heldBytes
@@ -102,24 +119,20 @@ extension CommandParser {
     return true
   }
 
-  /// Takes so many arguments and writes them; false where they are not all there or not well formed.
+  /// Takes an argument and writes it; returns where it is in the input, nil where it is not all there or not well formed.
   @inline(__always)
-  private func takeArguments(
-    _ count: Int, _ base: UnsafeRawPointer, _ position: inout Int, _ end: Int,
-    _ target: inout UnsafeMutableRawPointer
-  ) -> Bool {
-    var left = count
-    while left > 0 {
-      guard let length = bulkLength(base, &position, end) else { return false }
-      let head = target
-      target += storeHead(.textString, UInt64(truncatingIfNeeded: length), at: target)
-      if !copyChecking(base + position, length, to: target) {
-        chooseMajor(head, target, length)
-      }
-      target += length
-      position &+= length &+ 2
-      left &-= 1
+  private func takeArgument(
+    _ base: UnsafeRawPointer, _ position: inout Int, _ end: Int, _ target: inout UnsafeMutableRawPointer
+  ) -> (bytes: UnsafeRawPointer, count: Int)? {
+    guard let length = bulkLength(base, &position, end) else { return nil }
+    let argument = base + position
+    let head = target
+    target += storeHead(.textString, UInt64(truncatingIfNeeded: length), at: target)
+    if !copyChecking(argument, length, to: target) {
+      chooseMajor(head, target, length)
     }
-    return true
+    target += length
+    position &+= length &+ 2
+    return (argument, length)
   }
 }

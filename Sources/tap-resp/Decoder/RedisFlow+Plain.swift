@@ -29,16 +29,17 @@ extension RedisFlow {
     let firstRequest = requests + requestsStart
     var nextRequest = firstRequest
     var exchanges = output.beginAnswered(beginning, end: data.time)
-    while position < data.bytes.count, let request = walk.request?.pointee,
-      request.time <= data.time, AnsweredExchanges.isUsual(time: request.time),
-      request.heldBytes <= AnsweredExchanges.maximumMapBytes - WholeReply.maximumMapBytes,
+    while position < data.bytes.count, let request = walk.request,
+      request.pointee.time <= data.time, AnsweredExchanges.isUsual(time: request.pointee.time),
+      request.pointee.heldBytes <= AnsweredExchanges.maximumMapBytes - WholeReply.maximumMapBytes,
       let reply = WholeReply(data.bytes, at: position)
     {
-      let requestBytes = Int(request.bytes)
-      let annotationBytes = Int(request.annotationBytes)
-      if !isFiltered || isShown(request, nextRequest, end: data.time) {
+      let requestBytes = Int(request.pointee.bytes)
+      let annotationBytes = Int(request.pointee.annotationBytes)
+      if !isFiltered || isShown(request.pointee, nextRequest, end: data.time) {
         let response = exchanges.begin(
-          start: request.time, request: nextRequest, requestBytes: requestBytes, annotationBytes: annotationBytes,
+          start: request.pointee.time, request: nextRequest, requestBytes: requestBytes,
+          annotationBytes: annotationBytes,
           responseBytes: reply.mapBytes)
         reply.store(at: response)
         exchanges.end(
