@@ -67,7 +67,7 @@ import Testing
         let ip = try #require(IPPacket(PacketBytes(bytes: $0), wireBytes: $0.count))
         return assembler.add(ip, try #require(ip.fragment), time: 0)
       }
-      #expect(whole == (index == 2 ? payload : nil))
+      #expect(whole?.payload == (index == 2 ? payload : nil))
     }
     #expect(assembler.pendingPackets == 0)
   }

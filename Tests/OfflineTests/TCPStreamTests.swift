@@ -73,7 +73,7 @@ private struct Direction {
   }
 
   mutating func acknowledge(_ number: UInt32) {
-    stream.acknowledge(number, window: 65_535, moment(), to: &recorder)
+    stream.acknowledge(number, window: 65_535, isTaken: true, moment(), to: &recorder)
   }
 
   mutating func pass(nanoseconds: UInt64) { packet += nanoseconds / 1_000_000 }
@@ -214,6 +214,74 @@ private let finAck: UInt8 = 0x11
     #expect(!way.stream.accepts(resetAt: 5))
     #expect(!way.stream.accepts(resetAt: 6 + 65_536))
     #expect(!way.stream.accepts(resetAt: 0x8000_0000))
+  }
+
+  @Test func whatWasNeverSentCannotBeAcknowledged() {  // RFC 9293, section 3.10.7.4, fifth
+    var way = Direction()
+    way.add(0, "", flags: syn)
+    way.acknowledge(1)
+    for _ in 0...OfflineLimits.acknowledgedPatiencePackets { way.acknowledge(300_000_000) }
+    way.add(1, "hello")
+    way.finish()
+    #expect(way.recorder.text == "hello")
+    #expect(way.recorder.missing.isEmpty)
+  }
+
+  @Test func aWindowThatNobodyAnnouncedHasNoRoom() {  // RFC 9293, section 3.10.7.3, first
+    var way = Direction()
+    way.add(0, "", flags: syn)
+    way.acknowledge(60_000)
+    way.finish()
+    #expect(way.recorder.missing.isEmpty)
+  }
+
+  @Test func bytesBeyondTheWindowAreRefused() {
+    var way = Direction()
+    way.add(0, "", flags: syn)
+    way.acknowledge(1)
+    way.add(65_537 + 1, "stray")
+    way.add(900_000_000, "", flags: finAck)
+    way.add(1, "hello", flags: finAck)
+    #expect(way.stream.isFinished)
+    way.finish()
+    #expect(way.recorder.text == "hello")
+    #expect(way.recorder.missing.isEmpty)
+    #expect(way.stream.refusedBytes == 5)
+    #expect(way.stream.heldBytes == 0)
+  }
+
+  @Test func bytesBeyondTheWindowCountWhereThePeerAcknowledgesThem() {
+    var way = Direction()
+    way.add(0, "", flags: syn)
+    way.acknowledge(1)
+    way.add(1_000_001, "later")
+    way.acknowledge(1_000_006)
+    way.finish()
+    #expect(way.recorder.missing.map(\.length) == [1_000_000])
+    #expect(way.recorder.text == "later")
+    #expect(way.stream.refusedBytes == 0)
+  }
+
+  @Test func aStrayFirstSegmentIsNotTheBeginning() {
+    var way = Direction()
+    way.add(1_000, "old")
+    way.add(500_000_000, "first ")
+    way.add(500_000_006, "second ")
+    way.add(500_000_013, "third")
+    way.finish()
+    #expect(way.recorder.text == "first second third")
+    #expect(way.recorder.missing.isEmpty)
+    #expect(way.stream.refusedBytes == 3)
+  }
+
+  @Test func nothingStandsBehindAFin() {  // RFC 9293, section 3.10.7.4, seventh
+    var way = Direction()
+    way.add(0, "", flags: syn)
+    way.add(1, "hello", flags: finAck)
+    way.add(6, "?")
+    way.finish()
+    #expect(way.recorder.text == "hello")
+    #expect(way.stream.refusedBytes == 1)
   }
 
   @Test func whatWaitsIsBounded() {

@@ -83,8 +83,9 @@ struct CaptureFile: ~Copyable {
     pcap_close(handle)
   }
 
-  /// The next packet that the filter takes, or nil at the end. Throws where the file is cut or damaged.
-  mutating func next() throws(Problem) -> Packet? {
+  /// The next packet that the filter takes, or nil at the end. Throws where the file is cut or damaged. Also while the filter
+  /// takes none the progress is shown.
+  mutating func next(_ progress: inout ProgressLine) throws(Problem) -> Packet? {
     while true {
       var header: UnsafeMutablePointer<pcap_pkthdr>?
       var data: UnsafePointer<UInt8>?
@@ -92,6 +93,9 @@ struct CaptureFile: ~Copyable {
       case 1:
         guard let header, let data else { return nil }
         packets += 1
+        if packets % 4096 == 0 {
+          progress.update(packets: packets, readBytes: input.readBytes, sizeBytes: input.sizeBytes)
+        }
         classicOffset += 16 + UInt64(header.pointee.caplen)
         let options = input.blocks.format == .pcapng ? input.blocks.takePacket() : PacketOptions()
         if isFiltered, pcap_offline_filter(&filter, header, data) == 0 { continue }

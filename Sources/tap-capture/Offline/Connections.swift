@@ -12,8 +12,17 @@ struct Connections: ~Copyable {
   /// A connection at a place of its own, so that none is moved when another comes.
   private final class Entry {
     var connection: Connection
+    /// What may be the next connection between the same ports.
+    var rival: Rival?
 
     init(_ connection: Connection) { self.connection = connection }
+
+    var heldBytes: Int { connection.heldBytes + (rival?.heldBytes ?? 0) }
+
+    func refuseRival() {
+      if let rival { connection.refuse(rival.payloadBytes) }
+      rival = nil
+    }
   }
 
   private var entries: [Key: Entry] = [:]
@@ -32,34 +41,79 @@ struct Connections: ~Copyable {
   ) {
     packets += 1
     let key = Connections.key(segment, source, destination)
-    let sender = Endpoint(address: source, port: segment.sourcePort)
-    let known = entries[key]
-    let packet = Packet(segment: segment, sender: sender, time: time, number: packets, processes: processes)
-    if let known, let growth = Connections.take(packet, ifNotForeignTo: &known.connection) {
-      heldBytes += growth
-    } else {
-      // A lone RST or FIN tells of a connection that was over before, and nothing of one that goes on.
-      guard (segment.isSyn || segment.payloadLength > 0) && !segment.isReset else { return }
-      if let known {
-        heldBytes -= known.connection.heldBytes
-        known.connection.end(reason: "reused", time: time)
+    let packet = Packet(
+      segment: segment, sender: Endpoint(address: source, port: segment.sourcePort),
+      receiver: Endpoint(address: destination, port: segment.destinationPort), time: time, number: packets,
+      processes: processes)
+    if let known = entries[key] {
+      if let rival = known.rival, rival.isAnswered(by: packet) {
+        replace(known, by: rival, at: key, time: time, to: writer)
+        receive(again: packet, at: key, to: writer)
+      } else if let growth = Connections.take(packet, ifNotForeignTo: &known.connection) {
+        heldBytes += growth
+      } else {
+        receive(foreign: packet, at: key, known, to: writer)
       }
-      lastFlow += 1
-      let receiver = Endpoint(address: destination, port: segment.destinationPort)
-      let entry = Entry(Connection(number: lastFlow, sender: sender, receiver: receiver, writer: writer))
-      entries[key] = entry
-      heldBytes += Connections.take(packet, into: &entry.connection)
+    } else {
+      begin(with: packet, at: key, to: writer)
     }
     if heldBytes > OfflineLimits.allWaitingBytes { releaseQuietest(time: time) }
     if entries.count > OfflineLimits.connections { forgetQuietest(time: time) }
   }
 
-  private struct Packet {
-    let segment: TCPSegment
-    let sender: Endpoint
-    let time: UInt64
-    let number: UInt64
-    let processes: (sender: UInt64?, receiver: UInt64?)
+  /// A lone RST or FIN tells of a connection that was over before, and nothing of one that goes on.
+  private static func canBegin(with segment: TCPSegment) -> Bool {
+    (segment.isSyn || segment.payloadLength > 0) && !segment.isReset
+  }
+
+  private mutating func begin(with packet: Packet, at key: Key, to writer: FlowWriter) {
+    guard Connections.canBegin(with: packet.segment) else { return }
+    lastFlow += 1
+    let entry = Entry(
+      Connection(number: lastFlow, sender: packet.sender, receiver: packet.receiver, writer: writer))
+    entries[key] = entry
+    heldBytes += Connections.take(packet, into: &entry.connection)
+  }
+
+  /// A segment that is not of the known connection.
+  private mutating func receive(foreign packet: Packet, at key: Key, _ known: Entry, to writer: FlowWriter) {
+    guard Connections.canBegin(with: packet.segment) else { return }
+    // Where only one end is in the file nobody can answer.
+    guard !known.connection.isEnded, known.connection.hasSeen(known.connection.end(of: packet.receiver)) else {
+      end(known, time: packet.time)
+      return begin(with: packet, at: key, to: writer)
+    }
+    heldBytes -= known.heldBytes
+    if known.rival?.isContinued(by: packet) == true {
+      known.rival?.add(packet)
+    } else {
+      known.refuseRival()
+      known.rival = Rival(packet)
+    }
+    heldBytes += known.heldBytes
+    if let rival = known.rival, rival.isFull { replace(known, by: rival, at: key, time: packet.time, to: writer) }
+  }
+
+  /// The rival has turned out to be a connection.
+  private mutating func replace(
+    _ known: Entry, by rival: Rival, at key: Key, time: UInt64, to writer: FlowWriter
+  ) {
+    heldBytes -= rival.heldBytes
+    known.rival = nil
+    end(known, time: time)
+    entries[key] = nil
+    rival.replay { receive(again: $0, at: key, to: writer) }
+  }
+
+  private mutating func receive(again packet: Packet, at key: Key, to writer: FlowWriter) {
+    guard let entry = entries[key] else { return begin(with: packet, at: key, to: writer) }
+    if let growth = Connections.take(packet, ifNotForeignTo: &entry.connection) { heldBytes += growth }
+  }
+
+  private mutating func end(_ entry: Entry, time: UInt64) {
+    heldBytes -= entry.heldBytes
+    entry.refuseRival()
+    entry.connection.end(reason: "reused", time: time)
   }
 
   /// Returns by how much the bytes that wait have become more; nil where the segment is of another connection.
@@ -94,7 +148,8 @@ struct Connections: ~Copyable {
   /// The capture ends: what waits in the connections goes out, the open ones stay open.
   mutating func finish(time: UInt64) {
     for entry in entries.values.sorted(by: { $0.connection.number < $1.connection.number }) {
-      entry.connection.finish(time: time)
+      entry.refuseRival()
+      entry.connection.end(reason: nil, time: time)
     }
     entries.removeAll()
     heldBytes = 0
@@ -102,12 +157,13 @@ struct Connections: ~Copyable {
 
   /// Half of what waits goes out at once, so that the search for it stays cheap for each byte.
   private mutating func releaseQuietest(time: UInt64) {
-    let holding = entries.values.filter { $0.connection.heldBytes > 0 }
+    let holding = entries.values.filter { $0.heldBytes > 0 }
     for entry in holding.sorted(by: { $0.connection.lastPacket < $1.connection.lastPacket })
     where heldBytes > OfflineLimits.allWaitingBytes / 2 {
-      let held = entry.connection.heldBytes
+      let held = entry.heldBytes
+      entry.refuseRival()
       entry.connection.release(time: time)
-      heldBytes -= held - entry.connection.heldBytes
+      heldBytes -= held - entry.heldBytes
       hurried += UInt64(held)
     }
   }
@@ -116,7 +172,8 @@ struct Connections: ~Copyable {
   private mutating func forgetQuietest(time: UInt64) {
     func rank(_ entry: Entry) -> (Int, UInt64) { (entry.connection.isEnded ? 0 : 1, entry.connection.lastPacket) }
     for (key, entry) in entries.sorted(by: { rank($0.value) < rank($1.value) }).prefix(entries.count / 8) {
-      heldBytes -= entry.connection.heldBytes
+      heldBytes -= entry.heldBytes
+      entry.refuseRival()
       if !entry.connection.isEnded { forgotten += 1 }
       entry.connection.end(reason: "forgotten", time: time)
       entries[key] = nil

@@ -85,15 +85,19 @@ struct Flow: TCPStreamSink {
   // MARK: The end
 
   /// The bytes are over.
-  mutating func finish(repeatedBytes: UInt64, contradictions: UInt64) {
+  mutating func finish(repeatedBytes: UInt64, refusedBytes: UInt64, contradictions: UInt64) {
     if described == nil { _ = describe() }
     writer.totals.repeatedBytes += repeatedBytes
+    writer.totals.refusedBytes += refusedBytes
     if contradictions > 0 { writer.totals.contradicted(id, contradictions) }
   }
 
   func close(reason: String, time: UInt64) { writer.write(CloseFrame(flow: id, time: time, reason: reason)) }
 
-  func countLate(_ bytes: Int) { writer.totals.repeatedBytes += UInt64(bytes) }
+  func countLate(repeated: UInt64, refused: UInt64) {
+    writer.totals.repeatedBytes += repeated
+    writer.totals.refusedBytes += refused
+  }
 
   func countRefusedReset() { writer.totals.refusedResets += 1 }
 }

@@ -12,6 +12,8 @@ final class FlowWriter {
     var notCapturedBytes: UInt64 = 0
     /// Bytes that came a second time, or too late, and were dropped.
     var repeatedBytes: UInt64 = 0
+    /// Bytes that no receiver would take: beyond its window and never acknowledged, or behind the end.
+    var refusedBytes: UInt64 = 0
     /// Resets that lay outside of the receiver's window.
     var refusedResets: UInt64 = 0
     /// Segments that said something else than others about the same bytes, their flows, and the first of these.

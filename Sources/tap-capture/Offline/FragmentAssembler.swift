@@ -18,6 +18,8 @@ struct FragmentAssembler {
     var arrived: [Bool] = []
     var arrivedUnits = 0
     var total: Int?
+    /// The number of the header that the payload begins with.
+    var transport: UInt8
     let order: UInt64
     let since: UInt64
   }
@@ -29,8 +31,10 @@ struct FragmentAssembler {
   private(set) var incompletePackets: UInt64 = 0
   var pendingPackets: Int { partials.count }
 
-  /// Adds a fragment that came at `time`; returns the payload once it is whole.
-  mutating func add(_ packet: IPPacket, _ fragment: IPPacket.Fragment, time: UInt64) -> [UInt8]? {
+  /// Adds a fragment that came at `time`; returns the payload, and the number of its first header, once it is whole.
+  mutating func add(
+    _ packet: IPPacket, _ fragment: IPPacket.Fragment, time: UInt64
+  ) -> (payload: [UInt8], transport: UInt8)? {
     let end = fragment.offset + packet.payload.count
     // A fragment that was cut by the snap length cannot be completed.
     guard packet.payload.count == packet.payloadLength, end <= FragmentAssembler.maximumPayloadBytes,
@@ -44,11 +48,12 @@ struct FragmentAssembler {
       source: packet.source, destination: packet.destination,
       transport: packet.source.isIPv6 ? 0 : packet.transport, identification: fragment.identification)
     order += 1
-    var partial = takePartial(key, time)
+    var partial = takePartial(key, packet.transport, time)
+    if fragment.offset == 0 { partial.transport = packet.transport }
     partial.add(packet.payload.bytes, at: fragment.offset)
     if !fragment.hasMore { partial.total = end }
     if let total = partial.total, total <= partial.bytes.count, partial.arrivedUnits == partial.arrived.count {
-      return Array(partial.bytes.prefix(total))
+      return (Array(partial.bytes.prefix(total)), partial.transport)
     }
     partials[key] = partial
     heldBytes += partial.bytes.count
@@ -57,12 +62,13 @@ struct FragmentAssembler {
   }
 
   /// What has come of a packet. Identifications come again, so what is old is of another packet.
-  private mutating func takePartial(_ key: Key, _ time: UInt64) -> Partial {
-    guard let known = partials.removeValue(forKey: key) else { return Partial(order: order, since: time) }
+  private mutating func takePartial(_ key: Key, _ transport: UInt8, _ time: UInt64) -> Partial {
+    let new = Partial(transport: transport, order: order, since: time)
+    guard let known = partials.removeValue(forKey: key) else { return new }
     heldBytes -= known.bytes.count
     guard time > known.since, time - known.since > OfflineLimits.fragmentPatienceNanoseconds else { return known }
     incompletePackets += 1
-    return Partial(order: order, since: time)
+    return new
   }
 
   private mutating func giveUpOldest() {

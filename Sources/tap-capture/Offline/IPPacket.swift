@@ -62,37 +62,57 @@ struct IPPacket {
     let totalBytes = length == 0 ? wireBytes : 40 + Int(length)
     var position = 40
     var found: Fragment?
-    // Extension headers (RFC 8200, section 4): each says how long it is, so the walk always advances.
-    walk: while true {
-      switch next {
-      case 0, 43, 60, 135:  // hop-by-hop options, routing, destination options, mobility
-        guard let following = bytes.byte(at: position), let units = bytes.byte(at: position + 1) else { return nil }
-        next = following
-        position += 8 + Int(units) * 8
-      case 51:  // authentication header (RFC 4302): its length counts 4-byte units
-        guard let following = bytes.byte(at: position), let units = bytes.byte(at: position + 1) else { return nil }
-        next = following
-        position += (Int(units) + 2) * 4
-      case 44:
-        guard let following = bytes.byte(at: position), let word = bytes.uint16(at: position + 2),
-          let identification = bytes.uint32(at: position + 4)
-        else { return nil }
-        next = following
-        position += 8
-        let fragment = Fragment(
-          identification: identification, offset: Int(word & 0xfff8), hasMore: word & 1 != 0)
+    guard IPPacket.passExtensions(in: bytes, &next, &position) else { return nil }
+    while next == IPPacket.fragmentHeader, found == nil {
+      guard let following = bytes.byte(at: position), let word = bytes.uint16(at: position + 2),
+        let identification = bytes.uint32(at: position + 4)
+      else { return nil }
+      next = following
+      position += 8
+      let fragment = Fragment(identification: identification, offset: Int(word & 0xfff8), hasMore: word & 1 != 0)
+      if fragment.offset > 0 || fragment.hasMore {
+        // The headers that follow are a part of what was fragmented (RFC 8200, section 4.5).
         found = fragment
-        // Only the first fragment has the headers that follow.
-        if fragment.offset > 0 { break walk }
-      default:
-        break walk
+      } else {
+        // An "atomic" fragment is a whole packet (RFC 6946).
+        guard IPPacket.passExtensions(in: bytes, &next, &position) else { return nil }
       }
     }
     guard totalBytes >= position else { return nil }
     transport = next
     payloadLength = totalBytes - position
     payload = bytes.dropping(position).prefix(payloadLength)
-    // An "atomic" fragment is a whole packet (RFC 6946).
-    fragment = found.map { $0.offset == 0 && !$0.hasMore } == true ? nil : found
+    fragment = found
+  }
+
+  // MARK: Extension headers
+
+  private static let fragmentHeader: UInt8 = 44
+
+  /// Hop-by-hop options, routing, destination options, mobility, and the authentication header (RFC 4302).
+  private static func isExtension(_ header: UInt8) -> Bool { [0, 43, 60, 135, 51].contains(header) }
+
+  /// Whether extension headers stand in the payload of a fragment.
+  var hasExtensions: Bool { source.isIPv6 && IPPacket.isExtension(transport) }
+
+  /// Steps over extension headers (RFC 8200, section 4): each says how long it is, so the walk always advances. False where
+  /// they are not whole.
+  private static func passExtensions(in bytes: PacketBytes, _ next: inout UInt8, _ position: inout Int) -> Bool {
+    while isExtension(next) {
+      guard let following = bytes.byte(at: position), let units = bytes.byte(at: position + 1) else { return false }
+      // The authentication header's length counts 4-byte units.
+      position += next == 51 ? (Int(units) + 2) * 4 : 8 + Int(units) * 8
+      next = following
+    }
+    return true
+  }
+
+  /// The transport's number and bytes in the payload of a packet that was put together from fragments, `first` being the
+  /// number of the first header in it; nil where the headers are not whole.
+  static func transport(_ first: UInt8, in payload: PacketBytes, of packet: IPPacket) -> (UInt8, PacketBytes)? {
+    guard packet.source.isIPv6 else { return (first, payload) }
+    var next = first
+    var position = 0
+    return passExtensions(in: payload, &next, &position) ? (next, payload.dropping(position)) : nil
   }
 }

@@ -32,10 +32,7 @@ struct OfflineCapture: ~Copyable {
       .append(to: &writer.output.buffer)
     var damage: CaptureFile.Problem?
     do throws(CaptureFile.Problem) {
-      while writer.output.failure == nil, !isStopped, let packet = try file.next() {
-        receive(packet)
-        if packets % 4096 == 0 { showProgress() }
-      }
+      while writer.output.failure == nil, !isStopped, let packet = try file.next(&progress) { receive(packet) }
     } catch {
       // Where a signal has ended the reading libpcap finds half a packet.
       damage = isStopped ? nil : error
@@ -47,10 +44,6 @@ struct OfflineCapture: ~Copyable {
   }
 
   private var isStopped: Bool { CaptureSignals.stopRequest.load(ordering: .relaxed) != 0 }
-
-  private mutating func showProgress() {
-    progress.update(packets: file.packets, readBytes: file.input.readBytes, sizeBytes: file.input.sizeBytes)
-  }
 
   // MARK: Packets
 
@@ -66,23 +59,32 @@ struct OfflineCapture: ~Copyable {
       noteUnread(packet)
       return
     }
-    guard ip.transport == UInt8(IPPROTO_TCP) else {
-      otherPackets += 1
-      return
-    }
-    let ends = processes.ends(of: packet.options, to: writer)
     if let fragment = ip.fragment {
+      guard ip.transport == UInt8(IPPROTO_TCP) || ip.hasExtensions else {
+        otherPackets += 1
+        return
+      }
       guard let whole = fragments.add(ip, fragment, time: time) else { return }
-      whole.withUnsafeBytes { receive(PacketBytes(bytes: $0), length: whole.count, of: ip, packet, ends) }
+      whole.payload.withUnsafeBytes {
+        guard let (transport, bytes) = IPPacket.transport(whole.transport, in: PacketBytes(bytes: $0), of: ip) else {
+          otherPackets += 1
+          return
+        }
+        receive(bytes, length: bytes.count, transport, of: ip, packet)
+      }
     } else {
-      receive(ip.payload, length: ip.payloadLength, of: ip, packet, ends)
+      receive(ip.payload, length: ip.payloadLength, ip.transport, of: ip, packet)
     }
   }
 
   private mutating func receive(
-    _ bytes: PacketBytes, length: Int, of ip: IPPacket, _ packet: CaptureFile.Packet,
-    _ ends: (sender: UInt64?, receiver: UInt64?)
+    _ bytes: PacketBytes, length: Int, _ transport: UInt8, of ip: IPPacket, _ packet: CaptureFile.Packet
   ) {
+    guard transport == UInt8(IPPROTO_TCP) else {
+      otherPackets += 1
+      return
+    }
+    let ends = processes.ends(of: packet.options, to: writer)
     guard let segment = TCPSegment(bytes, length: length) else {
       noteUnread(packet)
       return
@@ -131,7 +133,8 @@ struct OfflineCapture: ~Copyable {
         ("packets", packets), ("other_packets", otherPackets), ("cut_packets", cutPackets), ("flows", totals.flows),
         ("data_frames", totals.dataFrames), ("data_bytes", totals.dataBytes),
         ("gap_bytes_truncated", totals.truncatedBytes), ("gap_bytes_not_captured", totals.notCapturedBytes),
-        ("repeated_bytes", totals.repeatedBytes), ("refused_resets", totals.refusedResets),
+        ("repeated_bytes", totals.repeatedBytes), ("refused_bytes", totals.refusedBytes),
+        ("refused_resets", totals.refusedResets),
       ]
     ).append(to: &writer.output.buffer)
     writer.output.flush()

@@ -21,8 +21,15 @@ enum OfflineLimits {
 
   /// The largest window that TCP has (RFC 7323, section 2.3): what lies further away is of another connection.
   static let windowBytes: Int64 = 1 << 30
+  /// The largest window without scaling (RFC 9293, section 3.1).
+  static let unscaledWindowBytes: Int64 = 65_535
+  /// The same where the file does not say how windows are scaled: Linux and others give no more by themselves.
+  static let usualWindowBytes: Int64 = 16 << 20
   /// How far behind the end of a connection its late segments may lie.
   static let lateBytes: Int64 = 16 << 20
+
+  /// Segments that may be the first of another connection between the same ports, and wait for an answer.
+  static let rivalSegments = 16
 
   /// IP packets whose fragments are collected, their bytes, and how long after the first one (Linux:
   /// net.ipv4.ipfrag_time).

@@ -14,12 +14,24 @@ struct TCPSegment {
   /// The window scale that a SYN announces (RFC 7323, section 2.2), 0 where it announces none; nil in other segments.
   let windowShift: Int?
   /// The captured part of the payload.
-  let payload: UnsafeRawBufferPointer
+  private(set) var payload: UnsafeRawBufferPointer
   /// The payload's real length.
   let payloadLength: Int
 
   /// The sequence number of the payload's first byte: a SYN takes one.
   var payloadSequence: UInt32 { isSyn ? sequence &+ 1 : sequence }
+
+  /// How many sequence numbers it takes (RFC 9293, section 3.4: SYN and FIN count).
+  var sequenceLength: UInt32 {
+    UInt32(truncatingIfNeeded: payloadLength) &+ (isSyn ? 1 : 0) &+ (isFin ? 1 : 0)
+  }
+
+  /// The same segment with its payload elsewhere.
+  func with(payload: UnsafeRawBufferPointer) -> TCPSegment {
+    var copy = self
+    copy.payload = payload
+    return copy
+  }
 
   /// `length` is the segment's real length, of which `bytes` were captured. Nil where the header is not whole.
   init?(_ bytes: PacketBytes, length: Int) {

@@ -37,27 +37,39 @@ struct TCPStream {
   private var sequence: UInt32 = 0
   private var origin: Int64 = 0
   private(set) var waiting = WaitingSegments()
+  /// Segments that no receiver would take, as far as the window is known. They are used where a gap would be, since it may be
+  /// the capture that lacks what came between.
+  private(set) var doubtful = WaitingSegments()
+  /// How far the bytes reach that are believed, what waits included, and how much further the sender may go.
+  private var window = SendWindow()
   /// How far the peer has acknowledged, and since when that is beyond the next byte.
   private var acknowledged: Int64 = 0
   private var acknowledgedSince: PacketMoment?
   /// Since when segments wait behind a hole.
   private var holeSince: PacketMoment?
+  /// Where the sender says that it ends, by a FIN. A FIN beyond the window is not believed until the window comes to it.
   private var fin: Int64?
+  /// Where the sender has reset the connection.
+  private var resetPosition: Int64?
   /// The lowest position that was acknowledged before the stream is settled, where its connection was seen to open.
   private var opening: Int64?
   /// Whether a SYN of either end was seen: then nothing moved before the first acknowledgement.
   var isOpened = false
-  /// The peer's window beyond `acknowledged`, at most.
-  private var windowBytes = OfflineLimits.windowBytes
   private var latestTime: UInt64 = 0
   private var repeatedSegmentBytes: UInt64 = 0
+  /// Bytes that no receiver would take.
+  private(set) var refusedBytes: UInt64 = 0
   /// The sequence number of the SYN, where the handshake told it.
   private(set) var synSequence: UInt32?
 
   /// Whether the sender has ended this direction and everything before that was delivered.
   var isFinished: Bool { isSettled && fin.map { next >= $0 } ?? false }
+  /// Whether a reset is still believed, and whether everything before it was delivered.
+  var isBroken: Bool { resetPosition != nil }
+  var isReset: Bool { resetPosition.map { next >= min($0, fin ?? $0) } ?? false }
   /// Bytes that came a second time, or too late.
-  var repeatedBytes: UInt64 { repeatedSegmentBytes + waiting.repeatedBytes }
+  var repeatedBytes: UInt64 { repeatedSegmentBytes + waiting.repeatedBytes + doubtful.repeatedBytes }
+  var heldBytes: Int { waiting.heldBytes + doubtful.heldBytes }
 
   var isUnseen: Bool { if case .unseen = beginning { true } else { false } }
   private var isSettled: Bool { if case .settled = beginning { true } else { false } }
@@ -74,6 +86,7 @@ struct TCPStream {
     synSequence = syn
     origin = next
     beginning = .settled
+    doubtWhatIsFar()
     deliverWaiting(to: &sink)
   }
 
@@ -88,6 +101,17 @@ struct TCPStream {
     }
   }
 
+  /// Segments that came before it was known where the stream begins.
+  private mutating func doubtWhatIsFar() {
+    for segment in waiting.segments {
+      guard segment.position <= windowEnd else {
+        for far in waiting.take(segment.position...(.max)) { doubtful.insert(far) }
+        return
+      }
+      window.reach = max(window.reach, segment.end)
+    }
+  }
+
   private var lowest: Int64 { min(waiting.first?.position ?? .max, min(fin ?? .max, opening ?? .max)) }
 
   private mutating func expect(_ first: UInt32, _ moment: PacketMoment) {
@@ -97,10 +121,21 @@ struct TCPStream {
   }
 
   private mutating func settle(to sink: inout some TCPStreamSink) {
+    leaveOutStrays()
     move(to: lowest)
     origin = next
     beginning = .settled
+    doubtWhatIsFar()
     deliverWaiting(to: &sink)
+  }
+
+  /// Where nothing tells where the stream begins, it is where most of its first segments are, and not where a stray one is.
+  private mutating func leaveOutStrays() {
+    guard let middle = waiting.middle?.position, middle - lowest > OfflineLimits.lateBytes else { return }
+    let nearest = middle - OfflineLimits.lateBytes
+    if let fin, fin < nearest { self.fin = nil }
+    if let opening, opening < nearest { self.opening = nil }
+    refuse(waiting.take(.min...(nearest - 1)))
   }
 
   private mutating func move(to position: Int64) {
@@ -121,14 +156,52 @@ struct TCPStream {
     guard isSettled else { return false }
     let position = place(segment.payloadSequence)
     guard isEnded else { return abs(position - next) > OfflineLimits.windowBytes }
-    return position > fin ?? next + windowBytes || position < next - OfflineLimits.lateBytes
+    return position > fin ?? next + window.dataBytes || position < next - OfflineLimits.lateBytes
   }
 
-  /// Whether a receiver would believe this reset (RFC 9293, section 3.10.7.4: the sequence number lies in the window).
+  /// Where a receiver's window ends, as far as the file tells it.
+  private var windowEnd: Int64 { max(next, acknowledged, window.reach) + window.dataBytes }
+
+  /// The same for what only says that there are bytes. From a SYN on the sender may send what its peer has room for, which is
+  /// nothing before the peer has said so.
+  private var promiseEnd: Int64 {
+    max(next, acknowledged, window.reach) + (window.bytes ?? (synSequence == nil ? OfflineLimits.windowBytes : 0))
+  }
+
+  /// Whether a receiver would take a segment with this sequence number (RFC 9293, section 3.10.7.4, first), or knows it as an
+  /// old one.
+  func takes(_ number: UInt32) -> Bool {
+    guard isSettled else { return true }
+    let position = place(number)
+    return position <= windowEnd && position >= next - OfflineLimits.lateBytes
+  }
+
+  /// Whether a receiver would believe this reset (RFC 9293, section 3.10.7.4, second: the sequence number lies in the window).
   func accepts(resetAt number: UInt32) -> Bool {
     guard isSettled else { return true }
     let position = place(number)
-    return position >= acknowledged && position <= max(next, waiting.end ?? next) + windowBytes
+    return position >= acknowledged && position <= promiseEnd
+  }
+
+  /// The sender has reset the connection there. A capture can show that before the last bytes.
+  mutating func reset(at number: UInt32, _ moment: PacketMoment, to sink: inout some TCPStreamSink) {
+    resetPosition = isSettled ? max(next, place(number)) : .min
+    giveUpIfHopeless(moment, to: &sink)
+  }
+
+  /// Of what comes behind the end of the connection: bytes that came before, and others.
+  func late(_ segment: TCPSegment) -> (repeated: UInt64, refused: UInt64) {
+    let length = Int64(segment.payloadLength)
+    let repeated = isSettled ? min(max(next - place(segment.payloadSequence), 0), length) : 0
+    return (UInt64(repeated), UInt64(length - repeated))
+  }
+
+  /// Whether this acknowledges the SYN, with as much of its data as the peer liked (RFC 9293, section 3.10.7.3, first;
+  /// RFC 7413): anything else answers another SYN.
+  func accepts(synAcknowledgedBy number: UInt32) -> Bool {
+    guard synSequence != nil else { return true }
+    let position = place(number)
+    return position >= origin && position <= max(next, window.reach)
   }
 
   mutating func add(_ segment: TCPSegment, _ moment: PacketMoment, to sink: inout some TCPStreamSink) {
@@ -138,13 +211,58 @@ struct TCPStream {
     }
     let start = place(segment.payloadSequence)
     let end = start + Int64(segment.payloadLength)
+    if isSettled, start > promiseEnd {
+      if let position = window.acknowledgement(for: start) {
+        acknowledged = max(acknowledged, position)
+      } else if start > windowEnd {
+        if segment.isFin, fin ?? .max > windowEnd { fin = end }
+        doubt(segment, at: start, moment.time)
+        return
+      }
+    } else {
+      window.send(to: end)
+      // The sender is here, so what lies beyond the window was not its own.
+      if doubtful.first != nil, isSettled { refuse(doubtful.take((windowEnd + 1)...(.max))) }
+    }
     // A FIN that lies in the past is a retransmission's. Its acknowledgement, which may stand before it, is not of a byte.
-    if segment.isFin, fin == nil, end >= next || !isSettled {
+    // Of two FINs the later one is a stray: it would have been the last.
+    if segment.isFin, end < fin ?? .max, end >= next || !isSettled {
       fin = end
       acknowledged = min(acknowledged, max(end, next))
     }
-    if segment.payloadLength > 0 { place(segment, at: start, moment.time, to: &sink) }
+    if segment.payloadLength > 0 { take(segment, at: start, moment.time, to: &sink) }
     giveUpIfHopeless(moment, to: &sink)
+  }
+
+  private mutating func take(_ segment: TCPSegment, at start: Int64, _ time: UInt64, to sink: inout some TCPStreamSink)
+  {
+    let end = start + Int64(segment.payloadLength)
+    if let position = fin, end > position {
+      // There is nothing behind a FIN (RFC 9293, section 3.10.7.4, seventh): either of the two is a stray segment's.
+      if start >= position { return doubt(segment, at: start, time) }
+      fin = nil
+    }
+    if let position = resetPosition, end > position { resetPosition = nil }
+    place(segment, at: start, time, to: &sink)
+  }
+
+  private mutating func doubt(_ segment: TCPSegment, at start: Int64, _ time: UInt64) {
+    guard segment.payloadLength > 0 else { return }
+    // So many segments are no strays. The file lacks the other direction.
+    if doubtful.isFull { believe(doubtful.take(.min...(.max))) }
+    doubtful.insert(
+      segment.payload, cutBytes: segment.payloadLength - segment.payload.count, at: start, time: time)
+  }
+
+  private mutating func believe(_ segments: [WaitingSegment]) {
+    for segment in segments {
+      window.reach = max(window.reach, segment.end)
+      if segment.end > next { waiting.insert(segment) } else { refuse([segment]) }
+    }
+  }
+
+  private mutating func refuse(_ segments: [WaitingSegment]) {
+    for segment in segments { refusedBytes += UInt64(segment.end - segment.position) }
   }
 
   private mutating func place(_ segment: TCPSegment, at start: Int64, _ time: UInt64, to sink: inout some TCPStreamSink)
@@ -201,31 +319,45 @@ struct TCPStream {
 
   // MARK: What does not come
 
-  /// The peer has received everything before `number` and has room for `window` bytes more.
-  mutating func acknowledge(_ number: UInt32, window: Int64, _ moment: PacketMoment, to sink: inout some TCPStreamSink)
-  {
-    windowBytes = window
+  /// The peer has received everything before `number` and has room for `bytes` more. `isTaken` says whether the sequence
+  /// number of its segment is acceptable too.
+  mutating func acknowledge(
+    _ number: UInt32, window bytes: Int64, isTaken: Bool, _ moment: PacketMoment, to sink: inout some TCPStreamSink
+  ) {
     if isUnseen {
+      window.bytes = bytes
       guard isOpened else { return }
       expect(number, moment)
     }
     let position = place(number)
-    guard position - next <= OfflineLimits.windowBytes else { return }
-    if !isSettled, isOpened { opening = min(opening ?? position, position) }
-    // The acknowledgement of a FIN counts one more than the stream has.
+    if isSettled {
+      // What was never sent cannot be acknowledged: the segment is dropped (RFC 9293, section 3.10.7.4, fifth; in SYN-SENT
+      // section 3.10.7.3, first). So does a host that knows of an earlier connection only (section 3.5.1).
+      guard isTaken && position <= promiseEnd || window.isSent(position) else { return }
+    } else {
+      guard position - next <= OfflineLimits.windowBytes else { return }
+      if isOpened { opening = min(opening ?? position, position) }
+    }
+    // An older acknowledgement says nothing of the window (RFC 9293, section 3.10.7.4, fifth).
+    window.acknowledge(room: position >= acknowledged ? bytes : nil)
+    // The acknowledgement of a FIN counts one more than the stream has; of more, there was no FIN.
+    if let end = fin, end <= windowEnd, position > end + 1 { fin = nil }
     acknowledged = max(acknowledged, min(position, fin ?? position))
     giveUpIfHopeless(moment, to: &sink)
   }
+
+  /// How far bytes were sent for certain.
+  private var promised: Int64 { max(acknowledged, min(resetPosition ?? .min, fin ?? .max)) }
 
   private mutating func giveUpIfHopeless(_ moment: PacketMoment, to sink: inout some TCPStreamSink) {
     if case .tentative(let since) = beginning {
       if waiting.isFull || isPast(moment, since, acknowledgedToo: true) { settle(to: &sink) } else { return }
     }
-    if acknowledged > next {
+    if promised > next {
       let since = acknowledgedSince ?? moment
       acknowledgedSince = since
       if isPast(moment, since, acknowledgedToo: true) {
-        skip(to: min(acknowledged, waiting.first?.position ?? .max), moment.time, to: &sink)
+        skip(to: min(promised, waiting.first?.position ?? .max), moment.time, to: &sink)
       }
     }
     guard let first = waiting.first else { return }
@@ -246,10 +378,16 @@ struct TCPStream {
 
   private mutating func skip(to target: Int64, _ time: UInt64, to sink: inout some TCPStreamSink) {
     guard target > next else { return }
-    latestTime = max(latestTime, time)
-    sink.miss(UInt64(target - next), offset: UInt64(next - origin), time: latestTime, reason: .notCaptured)
-    advance(Int(target - next))
-    deliverWaiting(to: &sink)
+    if doubtful.first != nil { believe(doubtful.take(.min...(target - 1))) }
+    while next < target {
+      let end = min(target, waiting.first?.position ?? .max)
+      if end > next {
+        latestTime = max(latestTime, time)
+        sink.miss(UInt64(end - next), offset: UInt64(next - origin), time: latestTime, reason: .notCaptured)
+        advance(Int(end - next))
+      }
+      deliverWaiting(to: &sink)
+    }
   }
 
   /// What waits goes out now, with the gaps before it.
@@ -257,11 +395,17 @@ struct TCPStream {
     if isUnseen { return }
     if !isSettled { settle(to: &sink) }
     while let first = waiting.first { skip(to: first.position, time, to: &sink) }
+    refuse(doubtful.take(.min...(.max)))
   }
 
-  /// Nothing more comes: what waits goes out, and the end that the peer or a FIN told is reached.
+  /// Nothing more comes: what waits goes out, and the end that the peer, a FIN or a reset told is reached.
   mutating func finish(time: UInt64, to sink: inout some TCPStreamSink) {
-    release(time: time, to: &sink)
-    skip(to: max(acknowledged, fin ?? acknowledged), time, to: &sink)
+    if isUnseen { return }
+    if !isSettled { settle(to: &sink) }
+    while let first = waiting.first { skip(to: first.position, time, to: &sink) }
+    skip(to: promised, time, to: &sink)
+    if let end = fin, end > windowEnd { fin = nil }
+    skip(to: fin ?? next, time, to: &sink)
+    refuse(doubtful.take(.min...(.max)))
   }
 }

@@ -24,10 +24,16 @@ struct WaitingSegments {
   private(set) var contradictions: UInt64 = 0
 
   var first: WaitingSegment? { segments.first }
-  /// The highest position that is held; nil if nothing is.
-  var end: Int64? { segments.last?.end }
+  /// Of an even number the lower one.
+  var middle: WaitingSegment? { segments.isEmpty ? nil : segments[(segments.count - 1) / 2] }
   var isFull: Bool {
     segments.count > OfflineLimits.waitingSegments || heldBytes > OfflineLimits.waitingBytes
+  }
+
+  mutating func insert(_ segment: WaitingSegment) {
+    segment.bytes.withUnsafeBytes {
+      insert($0, cutBytes: segment.cutBytes, at: segment.position, time: segment.time)
+    }
   }
 
   mutating func insert(_ payload: UnsafeRawBufferPointer, cutBytes: Int, at position: Int64, time: UInt64) {
@@ -81,6 +87,14 @@ struct WaitingSegments {
       }
       index += 1
     }
+  }
+
+  /// Takes out the segments that begin in `positions`.
+  mutating func take(_ positions: ClosedRange<Int64>) -> [WaitingSegment] {
+    let taken = segments.filter { positions.contains($0.position) }
+    segments.removeAll { positions.contains($0.position) }
+    heldBytes -= taken.reduce(0) { $0 + $1.bytes.count + OfflineLimits.segmentOverheadBytes }
+    return taken
   }
 
   /// Takes out the segments that follow `next` without a hole between them.

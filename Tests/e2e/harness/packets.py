@@ -199,6 +199,48 @@ def connections(segments):
         yield client, server, {0: _stream(group, client, server), 1: _stream(group, server, client)}
 
 
+def _window(group, sender, receiver):
+    """The largest window that the receiver announced; as much as TCP has where it is not in the file."""
+    openings = {s.source: _shift(s.options) for s in group if s.flags & SYN}
+    scaled = all(openings.get(end, 0) is not None for end in (sender, receiver))
+    shift = (openings.get(receiver, 14) if scaled else 0) or 0
+    told = [s.window << (0 if s.flags & SYN else shift) for s in group if s.source == receiver and s.flags & ACK]
+    return min(max(told, default=2**30), 2**30)
+
+
+def _shift(options):
+    position = 0
+    while position < len(options) and options[position]:
+        if options[position] == 3:
+            return options[position + 2]
+        position += 1 if options[position] == 1 else max(2, options[position + 1])
+    return None
+
+
+def _distance(number, position, begin):
+    """The position of a sequence number, the one nearest to a position."""
+    return position + ((number - begin - position + 2**31) % 2**32 - 2**31)
+
+
+def _reach(group, sender, receiver, begin):
+    """How far the sender has come: a segment or an acknowledgement beyond the window counts only where the other end agrees."""
+    window = _window(group, sender, receiver)
+    sent = [((s.sequence + bool(s.flags & SYN)), s.wire_length) for s in group if s.source == sender and not s.flags & RST]
+    received = [s.acknowledgement for s in group if s.source == receiver and s.flags & ACK]
+    reach, before = 0, None
+    while reach != before:
+        before = reach
+        starts = [(_distance(number, reach, begin), length) for number, length in sent]
+        acknowledged = [_distance(number, reach, begin) for number in received]
+        reach = max([reach, *(start + length for start, length in starts if start <= reach + window)])
+        reach = max([reach, *(number for number in acknowledged if number <= reach + window)])
+        if reach == before:
+            far = [start for start, _ in starts if start > reach + window]
+            agreed = [start for start in far for number in acknowledged if reach < number and abs(number - start) <= window]
+            reach = min(agreed, default=reach)
+    return reach, reach + window
+
+
 def _stream(group, sender, receiver):
     own = [s for s in group if s.source == sender and not s.flags & RST]
     syn = next((s for s in own if s.flags & SYN), None)
@@ -214,17 +256,23 @@ def _stream(group, sender, receiver):
         begin = near + min((sequence - near + 2**31) % 2**32 - 2**31 for sequence, _ in bearing)
     else:
         return b""
+    reach, limit = _reach(group, sender, receiver, begin)
     content, position, end = {}, 0, None
     for sequence, segment in bearing:
-        start = position + ((sequence - begin - position + 2**31) % 2**32 - 2**31)
+        start = _distance(sequence, position, begin)
+        if start > limit:
+            continue
         for index, byte in enumerate(segment.payload):
             if start + index >= 0:
                 content.setdefault(start + index, byte)
         position = max(position, start + segment.wire_length)
         if segment.flags & FIN:
             end = start + segment.wire_length
-    for number in acknowledgements:
-        position = max(position, position + min((number - begin - position + 2**31) % 2**32 - 2**31, 2**30))
+    position = max(position, reach)
+    for segment in group:
+        if segment.flags & RST and segment.source == sender and (syn or bearing):
+            reset = _distance(segment.sequence, position, begin)
+            position = reset if position < reset <= limit else position
     position = min(position, end) if end is not None else position
     return [content.get(index) for index in range(position)]
 
