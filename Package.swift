@@ -64,8 +64,8 @@ let package = Package(
 
     .target(name: "Support", dependencies: ["TapWire"], path: "Tests/Support"),
     .testTarget(name: "TapWireTests", dependencies: ["TapWire", "Support"]),
-    .testTarget(name: "CaptureTests", dependencies: ["tap-capture", "TapWire", "TapCommandLine"]),
-    .testTarget(name: "OfflineTests", dependencies: ["tap-capture", "TapWire"]),
+    .testTarget(name: "CaptureTests", dependencies: ["tap-capture", "TapWire", "TapCommandLine", "Support"]),
+    .testTarget(name: "OfflineTests", dependencies: ["tap-capture", "TapWire", "Support"]),
     .target(name: "DecoderChecks", dependencies: ["TapWire", "RESP"], path: "Tests/Fuzz/Checks"),
     .testTarget(
       name: "RESPTests", dependencies: ["TapWire", "RESP", "Support", "DecoderChecks"], exclude: ["Vectors"]),

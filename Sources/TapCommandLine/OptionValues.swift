@@ -14,7 +14,7 @@ package struct DurationOption: Equatable {
     // A century at most: no overflow when it is added to a clock.
     guard let unit = DurationOption.units.first(where: { text.hasSuffix($0.suffix) }),
       let number = decimal(text.dropLast(unit.suffix.count)), (1..<3.2e18).contains(number * unit.nanoseconds)
-    else { throw ValidationError("'\(text)' is no time; expected a number above 0, alone or with us, ms, s, m or h") }
+    else { throw ValidationError("invalid time '\(text)'; expected a number above 0, alone or with us, ms, s, m or h") }
     nanoseconds = UInt64(number * unit.nanoseconds)
   }
 }
@@ -23,23 +23,22 @@ package struct DurationOption: Equatable {
 package struct SizeOption: Equatable {
   package var bytes: Int
 
+  private static let units: [(suffix: String, bytes: Double)] = [
+    ("K", 0x1p10), ("KB", 0x1p10), ("KIB", 0x1p10), ("M", 0x1p20), ("MB", 0x1p20), ("MIB", 0x1p20),
+    ("G", 0x1p30), ("GB", 0x1p30), ("GIB", 0x1p30), ("B", 1), ("", 1),
+  ]
+
   package init(bytes: Int) { self.bytes = bytes }
 
   /// Throws ValidationError, which says what was expected.
   package init(parsing text: String) throws {
-    var digits = text.uppercased()[...]
-    if digits.hasSuffix("IB") {
-      digits = digits.dropLast(2)
-    } else if digits.hasSuffix("B") {
-      digits = digits.dropLast()
+    let size = text.uppercased()
+    guard let unit = SizeOption.units.first(where: { size.hasSuffix($0.suffix) }),
+      let number = decimal(size.dropLast(unit.suffix.count)), (1...Double(1 << 30)).contains(number * unit.bytes)
+    else {
+      throw ValidationError("invalid size '\(text)'; expected a number from 1 to 1G, alone or with K, M or G")
     }
-    let units: [Character: Double] = ["K": 1024, "M": 1_048_576, "G": 1_073_741_824]
-    let unit = digits.last.flatMap { units[$0] }
-    let number = decimal(unit == nil ? digits : digits.dropLast()) ?? 0
-    guard (1...Double(1 << 30)).contains(number * (unit ?? 1)) else {
-      throw ValidationError("'\(text)' is no size; expected a number from 1 to 1G, alone or with K, M or G")
-    }
-    bytes = Int(number * (unit ?? 1))
+    bytes = Int(number * unit.bytes)
   }
 }
 

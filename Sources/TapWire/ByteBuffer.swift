@@ -1,4 +1,5 @@
 // Growable bytes that every stage writes its frames into: no copy on write, no zeroing, no reference counting.
+import Glibc
 
 /// A uniquely owned, growable run of bytes.
 ///
@@ -13,11 +14,11 @@ public struct ByteBuffer: ~Copyable {
   /// An empty buffer with room for `capacityBytes` (at least 16).
   public init(capacityBytes: Int) {
     capacity = max(16, capacityBytes)
-    base = .allocate(capacity: capacity)
+    base = ByteBuffer.resized(nil, toBytes: capacity)
     used = 0
   }
 
-  deinit { base.deallocate() }
+  deinit { free(base) }
 
   /// Bytes in use.
   @inlinable public var count: Int { used }
@@ -47,11 +48,15 @@ public struct ByteBuffer: ~Copyable {
   }
 
   mutating func resize(toCapacityBytes newCapacity: Int) {
-    let moved = UnsafeMutablePointer<UInt8>.allocate(capacity: newCapacity)
-    moved.update(from: base, count: count)
-    base.deallocate()
-    base = moved
+    base = ByteBuffer.resized(base, toBytes: newCapacity)
     capacity = newCapacity
+  }
+
+  /// malloc's own memory: it moves large blocks by their pages, without a second copy of them (mremap(2)).
+  private static func resized(_ block: UnsafeMutablePointer<UInt8>?, toBytes count: Int) -> UnsafeMutablePointer<UInt8>
+  {
+    guard let resized = realloc(block, count) else { fatalError("out of memory: \(count) bytes wanted") }
+    return resized.assumingMemoryBound(to: UInt8.self)
   }
 
   /// Forgets the bytes and keeps the memory.

@@ -17,6 +17,7 @@ public struct ConnectionFrame {
     var fields = frame.fields
     flow = try fields.readUnsigned()
     state = try fields.readMapItem("the state of a connection, a map")
+    try frame.requireEnd(fields, after: 2)
   }
 
   public func append(to output: inout ByteBuffer) {

@@ -31,6 +31,7 @@ public struct HelloFrame: Equatable, Sendable {
     wallClockOffset = try fields.readInteger()
     host = try fields.readText()
     source = try fields.readText()
+    try frame.requireEnd(fields, after: 5)
   }
 
   public func append(to output: inout ByteBuffer) {
@@ -57,6 +58,7 @@ public struct ProcessFrame {
     var fields = frame.fields
     id = try fields.readUnsigned()
     description = try fields.readMapItem("a process description, a map")
+    try frame.requireEnd(fields, after: 2)
   }
 }
 
@@ -70,6 +72,7 @@ public struct ExitFrame: Equatable, Sendable {
     try frame.require(1, "exit")
     var fields = frame.fields
     process = try fields.readUnsigned()
+    try frame.requireEnd(fields, after: 1)
   }
 
   public func append(to output: inout ByteBuffer) {
@@ -167,6 +170,7 @@ public struct FlowFrame: Equatable, Sendable {
       default: _ = try fields.readItem()
       }
     }
+    try frame.requireEnd(fields, after: 3)
   }
 
   public func append(to output: inout ByteBuffer) {

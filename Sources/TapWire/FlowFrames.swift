@@ -65,6 +65,7 @@ public struct DataFrame {
       throw WireError(offset: fields.offset, expected: "an offset below 2^64", found: "data that ends beyond it")
     }
     process = frame.fieldCount > 5 && !fields.readNullIfPresent() ? try fields.readUnsigned() : nil
+    try frame.requireEnd(fields, after: 6)
   }
 
   /// Writes the frame with its byte string's head; nothing is moved afterwards, whatever its size.
@@ -136,6 +137,7 @@ public struct GapFrame: Equatable, Sendable {
       throw WireError(offset: start, expected: "a gap that ends below 2^64", found: "a length of \(length)")
     }
     reason = Reason(rawValue: try fields.readText())
+    try frame.requireEnd(fields, after: 6)
   }
 
   public func append(to output: inout ByteBuffer) {
@@ -154,7 +156,7 @@ public struct GapFrame: Equatable, Sendable {
 public struct CloseFrame: Equatable, Sendable {
   public var flow: UInt64
   public var time: UInt64
-  /// `closed`, `reset`, `capture_ended` or another word.
+  /// `closed`, `reset`, `timed_out`, `dismissed`, `capture_ended` or another word.
   public var reason: String
 
   public init(flow: UInt64, time: UInt64, reason: String) {
@@ -169,6 +171,7 @@ public struct CloseFrame: Equatable, Sendable {
     flow = try fields.readUnsigned()
     time = try fields.readUnsigned()
     reason = try fields.readText()
+    try frame.requireEnd(fields, after: 3)
   }
 
   public func append(to output: inout ByteBuffer) {

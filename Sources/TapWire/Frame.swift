@@ -129,6 +129,24 @@ public struct Frame {
   }
 }
 
+extension Frame {
+  /// Throws unless what follows the first `known` fields, up to which `fields` has been read, ends with the frame.
+  @inlinable
+  @inline(__always)
+  func requireEnd(_ fields: CBORReader, after known: Int) throws(WireError) {
+    if fieldCount > known || !fields.isAtEnd { try checkRest(fields, after: known) }
+  }
+
+  @usableFromInline
+  @inline(never)
+  func checkRest(_ fields: CBORReader, after known: Int) throws(WireError) {
+    var fields = fields
+    // A later version's: well-formed, whatever they mean.
+    for _ in min(known, fieldCount)..<fieldCount { _ = try fields.readItem() }
+    guard fields.isAtEnd else { throw fields.fail("the end of the frame", "more bytes", at: fields.position) }
+  }
+}
+
 /// A direction of a flow, as its process sees it.
 public enum Direction: UInt8, Sendable {
   case sent = 0

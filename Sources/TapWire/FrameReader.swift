@@ -17,10 +17,12 @@ public struct FrameReader: ~Copyable {
   /// Position in the stream of the byte at `start`.
   public private(set) var offset: UInt64 = 0
   private var reachedEnd = false
-  /// A frame with indefinite lengths, rewritten.
-  private var rewritten = FrameBuffer()
+  /// A frame with indefinite lengths, rewritten, until the next one is asked for.
+  private var rewritten: FrameBuffer?
   /// A frame that arrives in chunks, until the next one is asked for.
   private var chunked: ChunkedFrame?
+  /// Whether there is either of the two: one check for the frames that are neither.
+  private var holdsFrameApart = false
 
   public init(descriptor: Int32) {
     self.descriptor = descriptor
@@ -47,7 +49,7 @@ public struct FrameReader: ~Copyable {
 
   @inline(__always)
   private mutating func next(mayWait: Bool) throws(StageFailure) -> Frame? {
-    if chunked == nil,
+    if !holdsFrameApart,
       let frame = Frame(short: base + start, readableBytes: end &- start, streamOffset: offset)
     {
       advance(Int(frame.encodedBytes))
@@ -58,13 +60,15 @@ public struct FrameReader: ~Copyable {
 
   @inline(never)
   private mutating func nextOfAnyForm(mayWait: Bool) throws(StageFailure) -> Frame? {
+    // What was handed out is done with.
+    rewritten = nil
+    if chunked?.isWhole ?? false { chunked = nil }
+    holdsFrameApart = chunked != nil
     while true {
       if chunked != nil {
         if let frame = try takeChunks() { return frame }
-        if chunked != nil {
-          guard try fill(atLeast: end - start + 1, mayWait: mayWait) else { return nil }
-          continue
-        }
+        guard try fill(atLeast: end - start + 1, mayWait: mayWait) else { return nil }
+        continue
       }
       var wanted = end - start + 1
       switch try headOfNext() {
@@ -73,6 +77,7 @@ public struct FrameReader: ~Copyable {
         if end - start >= wanted { return try takeFrame(headBytes, contentBytes) }
       case .chunked:
         chunked = ChunkedFrame(streamOffset: offset)
+        holdsFrameApart = true
         advance(1)
         continue
       case .incomplete:
@@ -141,30 +146,28 @@ public struct FrameReader: ~Copyable {
   private mutating func rewrite(_ content: UnsafeRawBufferPointer, _ contentOffset: UInt64) throws(StageFailure)
     -> Frame
   {
-    rewritten = FrameBuffer(capacityBytes: content.count + content.count / 64)
+    var definite = FrameBuffer(capacityBytes: content.count + content.count / 64)
     do throws(WireError) {
-      try CBORNormalizer.definite(content, streamOffset: contentOffset, into: &rewritten.content)
+      try CBORNormalizer.definite(content, streamOffset: contentOffset, into: &definite.content)
     } catch {
       throw .malformed(error)
     }
-    guard rewritten.contentBytes <= Frame.maximumBytes else {
+    guard definite.contentBytes <= Frame.maximumBytes else {
       throw malformed(
-        "a frame of at most \(Frame.maximumBytes) bytes", "\(rewritten.contentBytes) with definite lengths")
+        "a frame of at most \(Frame.maximumBytes) bytes", "\(definite.contentBytes) with definite lengths")
     }
     // Offsets in errors stay near the original: the rewritten frame has no place of its own in the stream.
-    let (encoded, headBytes) = rewritten.finish()
+    let (encoded, headBytes) = definite.finish()
+    rewritten = consume definite
+    holdsFrameApart = true
     do { return try Frame(encoded: encoded, headBytes: headBytes, streamOffset: contentOffset) } catch {
       throw .malformed(error)
     }
   }
 
-  /// The frame that arrives in chunks; nil if more input is needed, or if it was handed out and is done with.
+  /// The frame that arrives in chunks; nil if more input is needed.
   @inline(never)
   private mutating func takeChunks() throws(StageFailure) -> Frame? {
-    if chunked?.isWhole ?? true {
-      chunked = nil
-      return nil
-    }
     let unread = UnsafeRawBufferPointer(start: base + start, count: end - start)
     do { advance(try chunked?.take(unread, at: offset) ?? 0) } catch { throw .malformed(error) }
     guard chunked?.isWhole ?? false, let streamOffset = chunked?.streamOffset,
@@ -186,7 +189,11 @@ public struct FrameReader: ~Copyable {
     while end - start < bytes {
       if reachedEnd {
         if end == start, chunked == nil { return false }
-        throw malformed("a whole frame", "the end of the input after \(end - start) bytes of it")
+        let frameOffset = chunked?.streamOffset ?? offset
+        let got = offset &+ UInt64(end - start) &- frameOffset
+        throw .malformed(
+          WireError(
+            offset: frameOffset, expected: "a whole frame", found: "the end of the input after \(got) bytes of it"))
       }
       guard inputIsReady(mayWait: mayWait) else { return false }
       let got = read(descriptor, base + end, capacity - end)

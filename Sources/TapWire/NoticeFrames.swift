@@ -35,6 +35,7 @@ public struct NoticeFrame: Equatable, Sendable {
     time = try fields.readUnsigned()
     text = try fields.readText()
     counters = try fields.readCounters()
+    try frame.requireEnd(fields, after: 5)
   }
 
   public func append(to output: inout ByteBuffer) {
@@ -70,6 +71,7 @@ public struct EndFrame {
     var fields = frame.fields
     isComplete = try fields.readBool()
     totals = try fields.readCounters()
+    try frame.requireEnd(fields, after: 2)
   }
 
   public func append(to output: inout ByteBuffer) {

@@ -54,14 +54,14 @@ struct QuickHeads {
     return value
   }
 
-  /// The last field, a string; nil if it, or anything before it, is not as expected or leaves the frame.
+  /// The last field, a string; nil if it, or anything before it, is not as expected, or does not end with the frame.
   @inlinable
   @inline(__always)
   mutating func takeLastString() -> UnsafeRawBufferPointer? {
     // A text string is accepted too: the bit that tells it from a byte string is dropped.
     let length = take(.byteString, ignoring: CBORMajor.byteString.rawValue ^ CBORMajor.textString.rawValue)
     let left = next.distance(to: end)
-    guard faults == 0, left >= 0, length <= UInt64(left) else { return nil }
+    guard faults == 0, left >= 0, length == UInt64(left) else { return nil }
     return UnsafeRawBufferPointer(start: next, count: Int(truncatingIfNeeded: length))
   }
 }

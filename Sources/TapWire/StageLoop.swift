@@ -24,6 +24,12 @@ extension Stage where Self: ~Copyable {
   public mutating func losePatience(into output: inout Output) {}
 }
 
+/// What the notice says that a stage puts before the end frame of a stream that has none of its own.
+public enum CutShort {
+  public static let atTheEnd = "the stream stopped without an end frame"
+  public static let beforeTheNext = "a stream stopped without an end frame before the next"
+}
+
 /// Runs a stage over stdin and stdout.
 public struct StageLoop: ~Copyable {
   let diagnostics: Diagnostics
@@ -54,7 +60,7 @@ public struct StageLoop: ~Copyable {
         }
         if let failure = output.failure { throw failure }
       }
-      if scopeIsOpen { cutShort(&stage, because: "the stream stopped without an end frame", .warning) }
+      if scopeIsOpen { cutShort(&stage, because: CutShort.atTheEnd, .warning) }
       output.flush()
       if let failure = output.failure { throw failure }
       return .success
@@ -87,7 +93,7 @@ public struct StageLoop: ~Copyable {
     switch frame.kind {
     case .hello:
       _ = try HelloFrame(frame)
-      if scopeIsOpen { cutShort(&stage, because: "a stream stopped without an end frame before the next", .warning) }
+      if scopeIsOpen { cutShort(&stage, because: CutShort.beforeTheNext, .warning) }
       scopeIsOpen = true
     case .end where scopeIsOpen:
       _ = try EndFrame(frame)
@@ -139,16 +145,25 @@ public struct StageLoop: ~Copyable {
 /// Sets the signals of a stage as a pipeline needs them.
 ///
 /// SIGPIPE: a closed pipe is seen as EPIPE, which is success. SIGINT: the terminal sends it to all stages; `tap-capture`
-/// ends the stream, and a stage whose stdin is a pipe goes on until that end arrives. A second SIGINT ends it, and so
-/// does the first where stdin is a file.
+/// ends the stream, and a stage whose stdin is a pipe or a socket goes on until that end arrives. A second SIGINT ends it,
+/// and so does the first where stdin is a file.
 public func installStageSignals() {
   signal(SIGPIPE, SIG_IGN)
   var status = stat()
-  guard fstat(STDIN_FILENO, &status) == 0, status.st_mode & S_IFMT == S_IFIFO else { return }
+  guard !isIgnored(SIGINT), fstat(STDIN_FILENO, &status) == 0,
+    [S_IFIFO, S_IFSOCK].contains(status.st_mode & S_IFMT)
+  else { return }
   var action = sigaction()
   action.__sigaction_handler.sa_handler = { _ in }
   action.sa_flags = Int32(bitPattern: UInt32(SA_RESETHAND)) | Int32(SA_RESTART)
   sigaction(SIGINT, &action, nil)
+}
+
+/// Whether the program was started with this signal ignored, as nohup(1) and the `&` of a script do: it stays so.
+public func isIgnored(_ number: Int32) -> Bool {
+  var action = sigaction()
+  sigaction(number, nil, &action)
+  return unsafeBitCast(action.__sigaction_handler.sa_handler, to: Int.self) == unsafeBitCast(SIG_IGN, to: Int.self)
 }
 
 /// Lets malloc keep up to 8 MiB of what is freed, instead of giving each large value's memory back to the kernel and taking

@@ -1,4 +1,5 @@
 // Bytes captured plus bytes in gaps are the bytes moved, whatever is lost and in whatever order records come.
+import Support
 import Testing
 
 @testable import tap_capture
@@ -43,7 +44,7 @@ import Testing
   /// Several writers take their places in the stream and their places in the ring in different orders.
   @Test(arguments: 0..<50)
   func countsAreExactInAnyOrder(seed: Int) {
-    var generator = SeededGenerator(state: UInt64(seed) &+ 1)
+    var generator = SeededGenerator(seed: UInt64(seed) &+ 1)
     var offset: UInt64 = 0
     var calls: [(offset: UInt64, length: UInt64, isLost: Bool)] = []
     for _ in 0..<100 {
@@ -71,18 +72,5 @@ import Testing
     }
     let missing = books.bookEnd(isReceived: false, moved: offset)
     #expect(missing.offset == covered && missing.lostBytes == offset - covered, "seed \(seed)")
-  }
-}
-
-/// splitmix64: the same sequence for the same seed.
-struct SeededGenerator: RandomNumberGenerator {
-  var state: UInt64
-
-  mutating func next() -> UInt64 {
-    state &+= 0x9e37_79b9_7f4a_7c15
-    var mixed = state
-    mixed = (mixed ^ (mixed >> 30)) &* 0xbf58_476d_1ce4_e5b9
-    mixed = (mixed ^ (mixed >> 27)) &* 0x94d0_49bb_1331_11eb
-    return mixed ^ (mixed >> 31)
   }
 }

@@ -21,13 +21,15 @@ import Testing
 
   @Test(arguments: [
     ("65536", 65536), ("256K", 262_144), ("256k", 262_144), ("16M", 16_777_216), ("16MiB", 16_777_216),
-    ("16MB", 16_777_216), ("1G", 1_073_741_824), ("1.5M", 1_572_864),
+    ("16MB", 16_777_216), ("65536B", 65536), ("64kb", 65536), ("1G", 1_073_741_824), ("1.5M", 1_572_864),
   ])
   func sizes(text: String, bytes: Int) throws {
     #expect(try SizeOption(parsing: text).bytes == bytes)
   }
 
-  @Test(arguments: ["", "M", "0", "-1M", "2G", "99999999999999999999", "1T", "big", "1 M", "0x10M"])
+  @Test(arguments: [
+    "", "M", "0", "-1M", "2G", "99999999999999999999", "1T", "1IB", "IB", "B", "1KI", "big", "1 M", "0x10M",
+  ])
   func noSizes(text: String) {
     #expect(throws: ValidationError.self) { try SizeOption(parsing: text) }
   }

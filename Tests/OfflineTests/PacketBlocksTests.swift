@@ -1,4 +1,5 @@
 // The blocks of a pcapng file beside libpcap: the same whatever the pieces in which the file comes, and quiet about nonsense.
+import Support
 import Testing
 
 @testable import tap_capture
@@ -57,7 +58,7 @@ private struct File {
   }
 
   @Test(arguments: 0..<200) func nonsenseIsPassedOver(seed: Int) {
-    var random = Seeded(state: UInt64(seed))
+    var random = SeededGenerator(seed: UInt64(seed))
     var bytes = PacketBlocksTests.sample.bytes
     for _ in 0..<Int.random(in: 1...6, using: &random) {
       bytes[Int.random(in: 0..<bytes.count, using: &random)] =

@@ -1,4 +1,5 @@
 // Headers of every layer that a capture can hold, and addresses as RFC 5952 writes them.
+import Support
 import Testing
 
 @testable import tap_capture
@@ -74,7 +75,7 @@ import Testing
 
   /// Random headers behind a right beginning: lengths, offsets and header chains that lie.
   @Test(arguments: 0..<300) func headersThatLieAreSafe(seed: Int) {
-    var random = Seeded(state: UInt64(seed))
+    var random = SeededGenerator(seed: UInt64(seed))
     var assembler = FragmentAssembler()
     for time in 0..<200 as Range<UInt64> {
       var bytes = (0..<Int.random(in: 0...120, using: &random)).map { _ in UInt8.random(in: 0...255, using: &random) }

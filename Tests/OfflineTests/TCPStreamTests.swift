@@ -1,4 +1,5 @@
 // Whatever happens to the segments of a stream, the bytes that come out are the stream's, and the rest is in gaps.
+import Support
 import TapWire
 import Testing
 
@@ -301,7 +302,7 @@ private let finAck: UInt8 = 0x11
 
   /// Reordered within a window, duplicated, overlapping, cut, lost, across the wrap of sequence numbers.
   @Test(arguments: 0..<100) func survivesWhatNetworksDo(seed: Int) {
-    var random = Seeded(state: UInt64(seed))
+    var random = SeededGenerator(seed: UInt64(seed))
     let original = (0..<Int.random(in: 1...20_000, using: &random)).map { _ in UInt8.random(in: 0...255, using: &random)
     }
     let first = UInt32.max &- UInt32.random(in: 0...20_000, using: &random)

@@ -64,8 +64,8 @@ import Testing
   static let malformed: [(String, UInt64)] = [
     ("00", 0), ("80", 0), ("60", 0), ("a0", 0), ("f6", 0), ("ff", 0), ("5c", 0), ("5d", 0), ("5e", 0), ("40", 1),
     ("4180", 1), ("41a0", 1), ("42 81f6", 2), ("42 8120", 2), ("58", 0), ("59ff", 0), ("5a01000001", 0),
-    ("5bffffffffffffffff", 0), ("43 8106", 0), ("5f 4181 6100 ff", 3), ("5f 5f 4181 ff ff", 1), ("5f", 1),
-    ("5f 41", 2), ("5f 42 81", 3), ("5f 5a01000001", 1), ("5f 41 81 5a01000000", 3), ("5f ff", 1),
+    ("5bffffffffffffffff", 0), ("43 8106", 0), ("5f 4181 6100 ff", 3), ("5f 5f 4181 ff ff", 1), ("5f", 0),
+    ("5f 41", 0), ("5f 42 81", 0), ("5f 5a01000001", 1), ("5f 41 81 5a01000000", 3), ("5f ff", 1),
   ]
 
   @Test(arguments: malformed) func aMalformedFrame(_ bytes: String, _ place: UInt64) {
@@ -73,6 +73,11 @@ import Testing
     let result = read(good + hex(bytes))
     #expect(result.frames == [good])
     #expect(result.error?.offset == UInt64(good.count) + place)
+  }
+
+  @Test func aChunkedFrameThatIsCut() {
+    let error = read(hex("5f 42 8163 58 20 010203")).error
+    #expect(error == WireError(offset: 0, expected: "a whole frame", found: "the end of the input after 9 bytes of it"))
   }
 
   @Test func chunksOfEverySize() {

@@ -1,6 +1,7 @@
 // Signals: SIGINT and SIGTERM end the capture in good order, or reach the command that is captured.
 import Glibc
 import Synchronization
+import TapWire
 
 enum CaptureSignals {
   /// The signal that asked to stop; 0: none has.
@@ -12,7 +13,8 @@ enum CaptureSignals {
   static func install(hasCommand: Bool) {
     signal(SIGPIPE, SIG_IGN)
     // A hangup of the terminal ends a capture like SIGTERM does. A command may have a use for more than these.
-    for number in [SIGINT, SIGTERM, SIGHUP] + (hasCommand ? [SIGQUIT, SIGUSR1, SIGUSR2] : []) {
+    for number in [SIGINT, SIGTERM, SIGHUP] + (hasCommand ? [SIGQUIT, SIGUSR1, SIGUSR2] : [])
+    where !isIgnored(number) {
       var action = sigaction()
       action.sa_flags = SA_SIGINFO
       action.__sigaction_handler.sa_sigaction = { number, information, _ in
