@@ -10,8 +10,8 @@ struct TapMerge: ParsableCommand {
     commandName: MergeStage.program,
     abstract: "Join the client's and the server's view of one exchange.",
     discussion: """
-      Reads TapWire on stdin and writes it on stdout. Where a capture holds both ends of a connection, an exchange that \
-      both saw becomes one, with the latencies of both; what does not match for certain passes unchanged.
+      Reads TapWire on stdin and writes it on stdout. Where a capture holds both ends of a connection, the two views of an \
+      exchange become one, with the latencies of both. Views that do not match for certain pass unchanged.
 
           tap-capture | tap-resp | tap-merge | tap-fmt
       """,

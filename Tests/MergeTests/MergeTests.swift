@@ -85,6 +85,8 @@ private struct Conversation {
           #expect(exchange.flow == 1 && view.flow == 2)
           line += "/" + span(view.start, view.end)
         }
+        var flags = CBORReader(exchange.flags, streamOffset: 0)
+        for _ in 0..<(try flags.readArrayHead()) { line += " \(try flags.readText())" }
         lines.append(line)
       default: break
       }
@@ -117,6 +119,13 @@ private struct Conversation {
     talk.server("QUIT", 1, nil)
     talk.client("QUIT", 0, nil)
     #expect(try talk.merged == ["c:QUIT 0-/1-"])
+  }
+
+  @Test func theFlagsOfEitherViewStay() throws {
+    var talk = Conversation()
+    talk.client("GET", 0, 9, flags: ["blocking", "cut"])
+    talk.server("GET", 5, 5, flags: ["clamped", "blocking"])
+    #expect(try talk.merged == ["c:GET 0-9/5-5 blocking cut clamped"])
   }
 
   @Test func aFlowWithoutAnotherEndPassesAtOnce() throws {
@@ -213,7 +222,7 @@ private struct Conversation {
     var talk = Conversation()
     talk.server("GET", 1, 2)
     talk.client("GET", 0, 3, flags: ["unvouched"])
-    #expect(try talk.merged.sorted() == ["c:GET 0-3", "s:GET 1-2"])
+    #expect(try talk.merged.sorted() == ["c:GET 0-3 unvouched", "s:GET 1-2"])
   }
 
   /// In a connection that was open before, the first exchanges of both sides need not be the same.
@@ -254,7 +263,7 @@ private struct Conversation {
 
   /// Seeded: whatever is lost on either side, an exchange is merged with itself only, and without losses every one is.
   @Test(arguments: 0..<200) func randomLosses(_ seed: UInt64) throws {
-    var random = Seeded(state: seed)
+    var random = SeededGenerator(seed: seed)
     var talk = Conversation(preexisting: seed % 3 == 0)
     var time = 0.0
     var lossIsPending = [1: false, 2: false]
@@ -291,18 +300,5 @@ private struct Conversation {
         numbers.count == 4 && numbers[2] == numbers[0] + 1 && numbers[3] == numbers[1] - 1, "seed \(seed): \(line)")
     }
     if !losesAnything, seed % 3 != 0 { #expect(merged.count == count, "seed \(seed)") }
-  }
-}
-
-/// SplitMix64.
-private struct Seeded: RandomNumberGenerator {
-  var state: UInt64
-
-  mutating func next() -> UInt64 {
-    state &+= 0x9e37_79b9_7f4a_7c15
-    var mixed = state
-    mixed = (mixed ^ (mixed >> 30)) &* 0xbf58_476d_1ce4_e5b9
-    mixed = (mixed ^ (mixed >> 27)) &* 0x94d0_49bb_1331_11eb
-    return mixed ^ (mixed >> 31)
   }
 }

@@ -127,7 +127,7 @@ final class ConnectionPair {
   }
 
   private func merge(_ number: UInt64, _ other: UInt64) {
-    client[number].state = .merged(server[other].view(of: serverFlow))
+    client[number].merge(server[other], of: serverFlow)
     server[other].state = .taken
   }
 

@@ -43,8 +43,8 @@ struct HeldFrame {
     case waiting
     /// For nothing but its turn.
     case ready
-    /// For its turn, to go out with the server's view.
-    case merged(ServerView)
+    /// For its turn, to go out with the server's view, and with the server's flags beside its own.
+    case merged(ServerView, flags: [String])
     /// It has become part of the other side's exchange.
     case taken
   }
@@ -59,6 +59,7 @@ struct HeldFrame {
   var state: State
   private var firstByte: UInt64?
   private var process: UInt64?
+  private var flags: [String] = []
   /// The exchange before it on this side was over when it began, and nothing is missing between the two.
   var beginsAlone = false
 
@@ -74,8 +75,9 @@ struct HeldFrame {
     times.end = exchange.end
     firstByte = exchange.firstByte
     process = exchange.process
+    flags = exchange.flagNames
     // Nobody knows which request an unvouched response belongs to. What is merged already was seen by another such stage.
-    if exchange.server != nil || exchange.isUnvouched { return }
+    if exchange.server != nil || flags.contains("unvouched") { return }
     if let first = exchange.protocolName.baseAddress, let last = exchange.flags.baseAddress,
       let start = frame.encoded.baseAddress, first <= last
     {
@@ -87,8 +89,12 @@ struct HeldFrame {
   /// The same protocol, request and response, byte for byte.
   func hasContent(of other: HeldFrame) -> Bool { encoded[content] == other.encoded[other.content] }
 
-  func view(of flow: UInt64) -> ServerView {
-    ServerView(flow: flow, start: times.start, end: times.end, firstByte: firstByte, process: process)
+  /// Takes `server`, of the flow `flow`, as the server's view of this exchange.
+  mutating func merge(_ server: HeldFrame, of flow: UInt64) {
+    let view = ServerView(
+      flow: flow, start: server.times.start, end: server.times.end, firstByte: server.firstByte,
+      process: server.process)
+    state = .merged(view, flags: server.flags)
   }
 
   /// Writes what there is to write now that its turn has come.
@@ -96,22 +102,27 @@ struct HeldFrame {
     encoded.withUnsafeBytes { bytes in
       // It was read before, so it can be read again.
       guard state != .taken, let frame = try? Frame(encoded: bytes, streamOffset: 0) else { return }
-      guard case .merged(let view) = state, var exchange = try? ExchangeFrame(frame) else {
+      guard case .merged(let view, let serverFlags) = state, var exchange = try? ExchangeFrame(frame) else {
         return output.forward(frame)
       }
       var map = ByteBuffer(capacityBytes: 64)
       view.append(to: &map)
       exchange.server = map.bytes
+      // What one side alone has seen of it is true of the whole.
+      let united = flags + serverFlags.filter { !flags.contains($0) }
+      var array = ByteBuffer(capacityBytes: 16)
+      array.appendArrayHead(united.count)
+      for flag in united { array.appendText(flag) }
+      exchange.flags = array.bytes
       exchange.append(to: &output)
     }
   }
 }
 
 extension ExchangeFrame {
-  fileprivate var isUnvouched: Bool {
+  fileprivate var flagNames: [String] {
     var reader = CBORReader(flags, streamOffset: 0)
-    guard let count = try? reader.readArrayHead() else { return true }
-    for _ in 0..<count where (try? reader.readString())?.elementsEqual("unvouched".utf8) ?? true { return true }
-    return false
+    // An exchange that was read has strings there.
+    return (0..<((try? reader.readArrayHead()) ?? 0)).compactMap { _ in try? reader.readText() }
   }
 }
