@@ -12,7 +12,7 @@ struct TapFmt: ParsableCommand {
     abstract: "Print exchanges for people and programs.",
     discussion: """
       Reads TapWire on stdin and writes a line for each exchange on stdout: → where the process is the client, ← where \
-      it is the server. What is missing in the stream is said on stderr.
+      it is the server. Reports on stderr what is missing in the stream.
 
           tap-capture | tap-resp | tap-fmt
           tap-capture | tap-resp | tap-fmt --json | jq .command
@@ -23,7 +23,7 @@ struct TapFmt: ParsableCommand {
     case auto, always, never
   }
 
-  @Flag(help: "Print a JSON object a line (docs/json.md).")
+  @Flag(help: "Print one JSON object per line (docs/json.md).")
   var json = false
 
   @Flag(help: "With --json: show the labels of containers.")
@@ -32,13 +32,13 @@ struct TapFmt: ParsableCommand {
   @Option(help: "Color the lines: auto (on a terminal, unless NO_COLOR is set), always or never.")
   var color = Coloring.auto
 
-  @Flag(help: "Also pass on notices that are only for information.")
+  @Flag(help: "Show all warnings (otherwise the first 20), informational notices, and the totals at the end.")
   var verbose = false
 
   static func main() { launch() }
 
   func validate() throws {
-    if labels, !json { throw ValidationError("--labels is for --json: lines for people show no labels") }
+    if labels, !json { throw ValidationError("--labels needs --json: lines for people show no labels") }
   }
 
   func run() throws {

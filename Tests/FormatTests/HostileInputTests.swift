@@ -121,7 +121,7 @@ import Testing
     #expect(formatted.lines[1000].contains("\"process\":{\"pid\":1000,"))
     #expect(formatted.messages.count == 1)
     #expect(
-      formatted.messages[0].hasSuffix("descriptions of processes and connections were dropped for want of memory"))
+      formatted.messages[0].hasSuffix("descriptions of processes and connections were dropped to bound memory"))
   }
 
   @Test func closedFlowsMakeRoom() {

@@ -6,8 +6,15 @@ import Testing
   static let escapes: [(String, String)] = [
     ("\"", "\\\""), ("\\", "\\\\"), ("/", "/"), ("\u{8}", "\\b"), ("\t", "\\t"), ("\n", "\\n"), ("\u{c}", "\\f"),
     ("\r", "\\r"), ("\u{0}", "\\u0000"), ("\u{b}", "\\u000b"), ("\u{1b}", "\\u001b"), ("\u{1f}", "\\u001f"),
-    (" ", " "), ("!", "!"), ("#", "#"), ("[", "["), ("]", "]"), ("\u{7f}", "\u{7f}"), ("\u{85}", "\u{85}"),
-    ("é", "é"), ("\u{2028}", "\u{2028}"), ("\u{ffff}", "\u{ffff}"), ("\u{10ffff}", "\u{10ffff}"),
+    (" ", " "), ("!", "!"), ("#", "#"), ("[", "["), ("]", "]"), ("~", "~"), ("é", "é"), ("\u{2028}", "\u{2028}"),
+    ("\u{ffff}", "\u{ffff}"), ("\u{10ffff}", "\u{10ffff}"),
+    // What a terminal may obey, and the characters beside it.
+    ("\u{7f}", "\\u007f"), ("\u{80}", "\\u0080"), ("\u{9b}", "\\u009b"), ("\u{9f}", "\\u009f"),
+    ("\u{a0}", "\u{a0}"), ("\u{bf}", "\u{bf}"), ("\u{61b}", "\u{61b}"), ("\u{61c}", "\\u061c"),
+    ("\u{61d}", "\u{61d}"), ("\u{200d}", "\u{200d}"), ("\u{200e}", "\\u200e"), ("\u{200f}", "\\u200f"),
+    ("\u{2010}", "\u{2010}"), ("\u{2029}", "\u{2029}"), ("\u{202a}", "\\u202a"), ("\u{202e}", "\\u202e"),
+    ("\u{202f}", "\u{202f}"), ("\u{2065}", "\u{2065}"), ("\u{2066}", "\\u2066"), ("\u{2069}", "\\u2069"),
+    ("\u{206a}", "\u{206a}"), ("\u{e2}", "\u{e2}"), ("“", "“"), ("\u{58}\u{18}", "X\\u0018"),
   ]
 
   @Test(arguments: escapes) func escape(_ text: String, _ expected: String) {
@@ -31,6 +38,11 @@ import Testing
     let text = String((0..<count).map { Character(Unicode.Scalar(UInt8(0x20 + $0 % 95))) })
     let expected = text.replacing("\\", with: "\\\\").replacing("\"", with: "\\\"")
     #expect(Formatted.json(of: .text(text)) == "\"\(expected)\"")
+    let marks = String(repeating: "\u{202e}", count: count / 3)
+    for prefix in ["", "a", "aa"] {
+      let escaped = String(repeating: "\\u202e", count: count / 3)
+      #expect(Formatted.json(of: .text(prefix + marks)) == "\"\(prefix)\(escaped)\"")
+    }
     let controls = String(repeating: "\u{1}", count: count)
     #expect(Formatted.json(of: .text(controls)) == "\"" + String(repeating: "\\u0001", count: count) + "\"")
   }

@@ -29,9 +29,9 @@ import Testing
     for frame in data { stream.append(frame) }
     #expect(
       Formatted(stream.ended).messages == [
-        "5 bytes of 2 connections were decoded by no stage before tap-fmt (tap-resp, tap-http)"
+        "5 bytes of 2 connections were not decoded by any stage before tap-fmt (tap-resp, tap-http)"
       ])
-    #expect(messages(data) == ["5 bytes were decoded by no stage before tap-fmt (tap-resp, tap-http)"])
+    #expect(messages(data) == ["5 bytes were not decoded by any stage before tap-fmt (tap-resp, tap-http)"])
   }
 
   @Test func noticesWithTheirStage() {
@@ -84,12 +84,17 @@ import Testing
     let cutUpstream: [Item] = [
       [7, "tap-resp", "warning", 0, "the stream stopped without an end frame", [:]], [8, false, [:]],
     ]
+    // The notice has said why: the end frame in the producer's place adds nothing, whatever a stage says between the two.
     #expect(
-      messages(cutUpstream, isEnded: false) == [
-        "tap-resp: warning: the stream stopped without an end frame",
-        "warning: the stream is incomplete: it was cut short before its end",
+      messages(cutUpstream, isEnded: false) == ["tap-resp: warning: the stream stopped without an end frame"])
+    #expect(
+      messages([cutUpstream[0], [7, "tap-http", "warning", 0, "unvouched", [:]], cutUpstream[1]], isEnded: false) == [
+        "tap-resp: warning: the stream stopped without an end frame", "tap-http: warning: unvouched",
       ])
-    // The last word before the end was why.
+    #expect(
+      messages([[7, "tap-resp", "warning", 0, "unvouched", [:]], [8, false, [:]]], isEnded: false) == [
+        "tap-resp: warning: unvouched", "warning: the stream is incomplete: it was cut short before its end",
+      ])
     let malformed: [Item] = [[7, "tap-resp", "error", 0, "malformed input", [:]], [8, false, [:]]]
     #expect(messages(malformed, isEnded: false) == ["tap-resp: error: malformed input"])
   }

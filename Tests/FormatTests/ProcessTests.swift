@@ -57,6 +57,31 @@ import Testing
     ("java", "/usr/lib/jvm/bin/java", ["java", "-Xmx1g", "-jar", "/opt/shop.jar"], "java shop.jar"),
     ("bash", "/bin/bash", ["bash", "./run.sh"], "bash run.sh"),
     ("bash", "/bin/bash", ["bash", "-c", "redis-cli GET x"], "bash"),
+    // Program text, whatever stands before it.
+    ("bash", "/usr/bin/bash", ["bash", "-lc", "redis-cli -a secret GET foo"], "bash"),
+    ("sh", "/usr/bin/dash", ["/bin/sh", "-euxc", "exec app"], "sh"),
+    ("bash", "/usr/bin/bash", ["bash", "-s", "secret"], "bash"),
+    ("python3", "/usr/bin/python3.11", ["python3", "-Bc", "import redis"], "python3"),
+    ("python3", "/usr/bin/python3.11", ["python3", "-um", "celery", "worker"], "python3"),
+    ("python3", "/usr/bin/python3.11", ["python3", "-", "secret"], "python3"),
+    ("perl", "/usr/bin/perl", ["perl", "-MRedis", "-E", "say 1"], "perl"),
+    ("ruby", "/usr/bin/ruby3.1", ["ruby", "-rredis", "-ne", "puts 1"], "ruby"),
+    ("php", "/usr/bin/php8.2", ["php", "-r", "echo 1;"], "php"),
+    ("node", "/usr/bin/node", ["node", "-p", "process.env.SECRET"], "node"),
+    ("node", "/usr/bin/node", ["node", "--eval", "1"], "node"),
+    ("node", "/usr/bin/node", ["node", "--eval=1", "secret"], "node"),
+    ("lua", "/usr/bin/lua5.4", ["lua", "-e", "print(1)", "x.lua"], "lua"),
+    ("python3", "/usr/bin/python3.11", ["python3", "no script"], "python3"),
+    // A file, whatever stands before it.
+    ("bash", "/usr/bin/bash", ["bash", "-e", "/opt/deploy.sh"], "bash deploy.sh"),
+    ("bash", "/usr/bin/bash", ["bash", "-euo", "pipefail", "deploy.sh"], "bash deploy.sh"),
+    ("python3", "/usr/bin/python3.11", ["python3", "-Wonce", "app.py"], "python3 app.py"),
+    ("perl", "/usr/bin/perl", ["perl", "-MRedis", "-w", "job.pl"], "perl job.pl"),
+    ("ruby", "/usr/bin/ruby3.1", ["ruby", "-r", "redis", "job.rb"], "ruby job.rb"),
+    ("node", "/usr/bin/node", ["node", "--require", "dotenv/config", "app.js"], "node app.js"),
+    ("node", "/usr/bin/node", ["node", "--require=dotenv/config", "app.js"], "node app.js"),
+    ("php", "/usr/bin/php8.2", ["php", "-d", "x=1", "artisan", "queue:work"], "php artisan"),
+    ("java", "/usr/bin/java", ["java", "-cp", "/a/b.jar", "com.x.Main"], "java com.x.Main"),
     // Started by its first line: the process has the script's name already.
     ("app.py", "/usr/bin/python3.11", ["/usr/bin/python3", "/srv/app.py"], "app.py"),
     ("a-very-long-nam", "/usr/bin/perl", ["perl", "a-very-long-name.pl"], "a-very-long-nam"),
@@ -87,6 +112,18 @@ import Testing
     let lines = Formatted(stream.ended, style: .pretty(isColored: false)).lines
     let names = lines.map { $0.split(separator: " ")[1] }
     #expect(names == ["program-1", "?", "program-2", "program-3"])
+  }
+
+  /// One that ended takes one place among those, however often its flow is described again.
+  @Test func whoEndedTakesOnePlace() {
+    var stream = Stream()
+    for id in 1...2 as ClosedRange<Int64> {
+      stream.process(id, ["comm": .text("program-\(id)")])
+      stream.append([10, Item(integerLiteral: id)])
+    }
+    for _ in 0..<1200 { stream.flow(1, process: 2) }
+    stream.exchange(request: ["by": 1], response: nil, process: 1)
+    #expect(Formatted(stream.ended, style: .pretty(isColored: false)).text.hasPrefix("■ program-1 "))
   }
 
   @Test func containersInJSON() {

@@ -7,6 +7,8 @@ final class DescribedProcess {
   let text: ByteBuffer
   var openFlows: Int
   var hasEnded = false
+  /// Whether it stands among those that ended last.
+  var isRetired = false
   /// When it was last needed, in uses.
   var lastUse: UInt64
 
@@ -52,7 +54,8 @@ final class DescribedFlow {
 
 /// The processes and flows of one scope.
 ///
-/// A flow is kept until it closes, a process while one of its flows is open, and beyond that until it ends. Where the room ends, the least recently needed half is forgotten.
+/// A flow is kept until it closes, a process while one of its flows is open, and beyond that until it ends. Where the room
+/// ends, the least recently needed half is forgotten.
 struct Descriptions: ~Copyable {
   /// All text that is kept, and what keeping it costs.
   static let maximumBytes = 24 << 20
@@ -89,7 +92,10 @@ struct Descriptions: ~Copyable {
     let known = processes[id]
     if let known { keptBytes -= Descriptions.cost(known.text) }
     insertProcess(id, text: text, openFlows: known?.openFlows ?? 0)
-    if let known { processes[id]?.hasEnded = known.hasEnded }
+    if let known {
+      processes[id]?.hasEnded = known.hasEnded
+      processes[id]?.isRetired = known.isRetired
+    }
     makeRoom()
   }
 
@@ -132,16 +138,19 @@ struct Descriptions: ~Copyable {
     flows[id] = nil
     guard let id = flow.process, let process = processes[id] else { return }
     process.openFlows -= 1
-    if process.hasEnded, process.openFlows == 0 { retireProcess(id) }
+    if process.hasEnded, process.openFlows == 0 { retire(process, id) }
   }
 
   mutating func endProcess(_ id: UInt64) {
     guard let process = processes[id], !process.hasEnded else { return }
     process.hasEnded = true
-    if process.openFlows == 0 { retireProcess(id) }
+    if process.openFlows == 0 { retire(process, id) }
   }
 
-  private mutating func retireProcess(_ id: UInt64) {
+  private mutating func retire(_ process: DescribedProcess, _ id: UInt64) {
+    // A flow that is described again closes and opens: its process keeps the one place that it has.
+    if process.isRetired { return }
+    process.isRetired = true
     if ended.count < Descriptions.maximumEndedProcesses {
       ended.append(id)
       return
@@ -149,7 +158,9 @@ struct Descriptions: ~Copyable {
     let earliest = ended[nextEnded]
     ended[nextEnded] = id
     nextEnded = (nextEnded + 1) % ended.count
-    if processes[earliest]?.openFlows == 0 { removeProcess(earliest) }
+    guard let process = processes[earliest] else { return }
+    process.isRetired = false
+    if process.openFlows == 0 { removeProcess(earliest) }
   }
 
   private mutating func insertProcess(_ id: UInt64, text: consuming ByteBuffer, openFlows: Int) {

@@ -155,18 +155,7 @@ struct JSONLine: ~Copyable {
     appendFirstByte(exchange.firstByte, start: exchange.start, to: &output)
   }
 
-  private func appendFirstByte(_ firstByte: UInt64?, start: UInt64, to output: inout Output) {
-    guard let firstByte else { return output.append("null") }
-    // A server may begin to answer before it has the whole request.
-    if firstByte >= start {
-      output.appendDecimal(firstByte &- start)
-    } else {
-      output.append(UInt8(ascii: "-"))
-      output.appendDecimal(start &- firstByte)
-    }
-  }
-
-  /// What the server saw of the same exchange.
+  /// What the server saw of the same exchange. Literals cost less than names that are handed on, so they stand here again.
   private func append(_ server: ServerView, to output: inout Output) {
     output.append(",\"server_latency\":")
     if let latency = server.latencyNanoseconds {
@@ -181,7 +170,20 @@ struct JSONLine: ~Copyable {
     appendFirstByte(server.firstByte, start: server.start, to: &output)
   }
 
+  private func appendFirstByte(_ firstByte: UInt64?, start: UInt64, to output: inout Output) {
+    guard let firstByte else { return output.append("null") }
+    // A server may begin to answer before it has the whole request.
+    if firstByte >= start {
+      output.appendDecimal(firstByte &- start)
+    } else {
+      output.append(UInt8(ascii: "-"))
+      output.appendDecimal(start &- firstByte)
+    }
+  }
+
   private mutating func appendFlags(_ flags: UnsafeRawBufferPointer, to output: inout Output) throws(WireError) {
+    // An array of one byte is empty, and most are.
+    if flags.count == 1 { return }
     var reader = CBORReader(flags, streamOffset: 0)
     guard try reader.readArrayHead() > 0 else { return }
     reader = CBORReader(flags, streamOffset: 0)
@@ -200,7 +202,7 @@ private func isReserved(_ name: UnsafeRawBufferPointer) -> Bool {
   case 5: return matches("flags") || matches("local")
   case 6: return matches("client") || matches("server") || matches("remote")
   case 7: return matches("latency") || matches("process") || matches("request")
-  case 8: return matches("protocol") || matches("response")
+  case 8: return matches("protocol") || matches("response") || matches("peer_pid")
   case 9: return matches("direction")
   case 10: return matches("latency_ns") || matches("connection") || matches("local_name")
   case 11:

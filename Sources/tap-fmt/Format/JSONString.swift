@@ -35,7 +35,10 @@ extension TextSink where Self: ~Copyable {
   private mutating func appendEscaped(_ bytes: UnsafeRawBufferPointer) {
     var rest = bytes
     while true {
-      let part = UnsafeRawBufferPointer(rebasing: rest.prefix(escapedPartBytes))
+      // A character is in one part.
+      var partBytes = min(rest.count, escapedPartBytes)
+      while partBytes < rest.count, rest[partBytes] & 0xc0 == 0x80 { partBytes &-= 1 }
+      let part = UnsafeRawBufferPointer(rebasing: rest.prefix(partBytes))
       // An escape takes at most 6 bytes for one; whole words are stored, so there may be 8 more behind the end.
       write(upTo: part.count &* 6 &+ 8) { target in escapeJSON(part, into: target) }
       if part.count == rest.count { return }
@@ -81,7 +84,7 @@ private func copyPlainASCII(
       let step = min(position, count &- 8)
       let word = from.loadUnaligned(fromByteOffset: step, as: UInt64.self)
       to.storeBytes(of: word, toByteOffset: step, as: UInt64.self)
-      if bytesToEscape(word) | (word & 0x8080_8080_8080_8080) != 0 { return false }
+      if !isPlainASCII(word) { return false }
       position &+= 8
     }
     return true
@@ -92,26 +95,28 @@ private func copyPlainASCII(
     to.storeBytes(of: first, as: UInt32.self)
     to.storeBytes(of: last, toByteOffset: count &- 4, as: UInt32.self)
     let word = UInt64(first) | UInt64(last) &<< 32
-    return bytesToEscape(word) | (word & 0x8080_8080_8080_8080) == 0
+    return isPlainASCII(word)
   }
   for index in 0..<count {
     let byte = from.load(fromByteOffset: index, as: UInt8.self)
     to.storeBytes(of: byte, toByteOffset: index, as: UInt8.self)
-    if byte < 0x20 || byte >= 0x80 || byte == UInt8(ascii: "\"") || byte == UInt8(ascii: "\\") { return false }
+    if byte < 0x20 || byte >= 0x7f || byte == UInt8(ascii: "\"") || byte == UInt8(ascii: "\\") { return false }
   }
   return true
 }
 
-/// Escapes `source` and returns the bytes written; `target` holds at least 6 for each and 8 more.
+/// Escapes `source`, whole characters of UTF-8, and returns the bytes written; `target` holds at least 6 for each and 8 more.
 private func escapeJSON(_ source: UnsafeRawBufferPointer, into target: UnsafeMutableBufferPointer<UInt8>) -> Int {
   guard let from = source.baseAddress, let to = UnsafeMutableRawPointer(target.baseAddress) else { return 0 }
   let count = source.count
+  let mayHide = mayHoldHiddenCharacters(source)
   var read = 0
   var written = 0
   while count &- read >= 8 {
     let word = UInt64(littleEndian: from.loadUnaligned(fromByteOffset: read, as: UInt64.self))
     to.storeBytes(of: word.littleEndian, toByteOffset: written, as: UInt64.self)
-    let marks = bytesToEscape(word)
+    var marks = bytesToEscape(word)
+    if mayHide { marks |= bytesThatMayBegin(hiddenCharactersIn: word) }
     if marks == 0 {
       read &+= 8
       written &+= 8
@@ -119,21 +124,70 @@ private func escapeJSON(_ source: UnsafeRawBufferPointer, into target: UnsafeMut
       let clean = marks.trailingZeroBitCount &>> 3
       read &+= clean
       written &+= clean
-      written &+= storeEscape(from.load(fromByteOffset: read, as: UInt8.self), at: to + written)
-      read &+= 1
+      let byte = from.load(fromByteOffset: read, as: UInt8.self)
+      if byte < 0x7f {
+        written &+= storeEscape(byte, at: to + written)
+        read &+= 1
+      } else {
+        storeCharacter(from, &read, to, &written)
+      }
     }
   }
-  while read < count {
-    let byte = from.load(fromByteOffset: read, as: UInt8.self)
-    read &+= 1
-    if byte >= 0x20, byte != UInt8(ascii: "\""), byte != UInt8(ascii: "\\") {
-      to.storeBytes(of: byte, toByteOffset: written, as: UInt8.self)
-      written &+= 1
-    } else {
-      written &+= storeEscape(byte, at: to + written)
-    }
-  }
+  while read < count { storeCharacter(from, &read, to, &written) }
   return written
+}
+
+/// Copies what begins at `read` of `from`: a byte, or an escape for a whole character.
+private func storeCharacter(
+  _ from: UnsafeRawPointer, _ read: inout Int, _ to: UnsafeMutableRawPointer, _ written: inout Int
+) {
+  let byte = from.load(fromByteOffset: read, as: UInt8.self)
+  if byte < 0x20 || byte == UInt8(ascii: "\"") || byte == UInt8(ascii: "\\") {
+    written &+= storeEscape(byte, at: to + written)
+    read &+= 1
+  } else if let hidden = HiddenCharacter(from + read) {
+    storeEscape(unit: hidden.unit, at: to + written)
+    written &+= 6
+    read &+= hidden.bytes
+  } else {
+    to.storeBytes(of: byte, toByteOffset: written, as: UInt8.self)
+    written &+= 1
+    read &+= 1
+  }
+}
+
+/// A character that JSON allows and a terminal may obey: DEL, the controls U+0080 to U+009F, and those that set the
+/// direction of the text around them (CVE-2021-42574).
+private struct HiddenCharacter {
+  /// Its UTF-16 code unit, which the escape gives.
+  let unit: UInt16
+  /// Of its UTF-8.
+  let bytes: Int
+
+  /// What begins at `start`; nil for any other character. Well-formed UTF-8: what its first byte announces is there.
+  init?(_ start: UnsafeRawPointer) {
+    func byte(_ offset: Int) -> UInt8 { start.load(fromByteOffset: offset, as: UInt8.self) }
+    switch byte(0) {
+    case 0x7f: self.init(unit: 0x7f, bytes: 1)
+    case 0xc2 where byte(1) < 0xa0: self.init(unit: UInt16(byte(1)), bytes: 2)
+    // ARABIC LETTER MARK
+    case 0xd8 where byte(1) == 0x9c: self.init(unit: 0x061c, bytes: 2)
+    case 0xe2:
+      switch (byte(1), byte(2)) {
+      // LEFT-TO-RIGHT MARK and RIGHT-TO-LEFT MARK, embeddings and overrides
+      case (0x80, 0x8e...0x8f), (0x80, 0xaa...0xae): self.init(unit: 0x2000 | UInt16(byte(2) & 0x3f), bytes: 3)
+      // Isolates
+      case (0x81, 0xa6...0xa9): self.init(unit: 0x2040 | UInt16(byte(2) & 0x3f), bytes: 3)
+      default: return nil
+      }
+    default: return nil
+    }
+  }
+
+  private init(unit: UInt16, bytes: Int) {
+    self.unit = unit
+    self.bytes = bytes
+  }
 }
 
 /// Sets the top bit of each byte of `word` that is a control character, a quotation mark or a backslash.
@@ -150,6 +204,39 @@ private func bytesToEscape(_ word: UInt64) -> UInt64 {
   return (controlMarks | quoteMarks | backslashMarks) & (ones &* 0x80)
 }
 
+/// Whether the bytes of `word` are printable ASCII without quotation marks and backslashes.
+@inline(__always)
+private func isPlainASCII(_ word: UInt64) -> Bool {
+  let ones: UInt64 = 0x0101_0101_0101_0101
+  // One more each: DEL then has a top bit, like what is not ASCII, and 0xff is taken for a control character.
+  let next = word &+ ones
+  let quotes = next ^ (ones &* UInt64(UInt8(ascii: "\"") + 1))
+  let backslashes = next ^ (ones &* UInt64(UInt8(ascii: "\\") + 1))
+  let controlMarks = (next &- ones &* 0x21) & ~next
+  let quoteMarks = (quotes &- ones) & ~quotes
+  let backslashMarks = (backslashes &- ones) & ~backslashes
+  return (controlMarks | quoteMarks | backslashMarks | next) & (ones &* 0x80) == 0
+}
+
+/// Whether a byte is DEL or not ASCII: one quick look for most texts, in which nothing is hidden.
+private func mayHoldHiddenCharacters(_ text: UnsafeRawBufferPointer) -> Bool {
+  var bits: UInt8 = 0
+  for byte in text { bits |= byte | (byte &+ 1) }
+  return bits >= 0x80
+}
+
+/// Sets the top bit of each byte of `word`, part of well-formed UTF-8, with which a `HiddenCharacter` may begin.
+///
+/// Only the lowest mark is exact.
+@inline(__always)
+private func bytesThatMayBegin(hiddenCharactersIn word: UInt64) -> UInt64 {
+  let ones: UInt64 = 0x0101_0101_0101_0101
+  func zeros(_ difference: UInt64) -> UInt64 { (difference &- ones) & ~difference }
+  // 0xc2 and 0xe2 differ in one bit.
+  let leads = zeros((word & (ones &* 0xdf)) ^ (ones &* 0xc2)) | zeros(word ^ (ones &* 0xd8))
+  return (leads | (word &+ ones) & ~word) & (ones &* 0x80)
+}
+
 /// Writes the escape of one byte, 2 or 6 bytes long, and returns its length.
 private func storeEscape(_ byte: UInt8, at target: UnsafeMutableRawPointer) -> Int {
   let short: UInt8
@@ -161,13 +248,19 @@ private func storeEscape(_ byte: UInt8, at target: UnsafeMutableRawPointer) -> I
   case 0x0c: short = UInt8(ascii: "f")
   case 0x0d: short = UInt8(ascii: "r")
   default:
-    let digits = (UInt8(ascii: "0"), UInt8(ascii: "0"), hexadecimalDigit(byte >> 4), hexadecimalDigit(byte & 0xf))
-    target.storeBytes(of: (UInt8(ascii: "\\"), UInt8(ascii: "u")), as: (UInt8, UInt8).self)
-    target.storeBytes(of: digits, toByteOffset: 2, as: (UInt8, UInt8, UInt8, UInt8).self)
+    storeEscape(unit: UInt16(byte), at: target)
     return 6
   }
   target.storeBytes(of: (UInt8(ascii: "\\"), short), as: (UInt8, UInt8).self)
   return 2
+}
+
+/// Writes `\u` and the four digits of a UTF-16 code unit.
+private func storeEscape(unit: UInt16, at target: UnsafeMutableRawPointer) {
+  func digit(_ shift: UInt16) -> UInt8 { hexadecimalDigit(UInt8(truncatingIfNeeded: unit >> shift) & 0xf) }
+  target.storeBytes(of: (UInt8(ascii: "\\"), UInt8(ascii: "u")), as: (UInt8, UInt8).self)
+  let digits = (digit(12), digit(8), digit(4), digit(0))
+  target.storeBytes(of: digits, toByteOffset: 2, as: (UInt8, UInt8, UInt8, UInt8).self)
 }
 
 /// Encodes `source` and returns the bytes written; `target` holds 4 for each 3 begun.

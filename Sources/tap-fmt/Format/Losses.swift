@@ -3,7 +3,7 @@ import TapWire
 
 /// Adds gaps up and passes notices on to a person.
 struct Losses: ~Copyable {
-  /// Reasons that are counted apart, and their length: the wire's five are far below; the rest is counted as `other`.
+  /// Reasons that are counted apart, and their length: those that docs/tapwire.md lists are fewer; the rest is counted as `other`.
   private static let maximumReasons = 16
   private static let maximumReasonBytes = 32
   private static let otherReason = GapFrame.Reason(rawValue: "other")
@@ -20,10 +20,10 @@ struct Losses: ~Copyable {
   private var undecodedBytes: UInt64 = 0
   private var undecodedFlows: UInt64 = 0
   private var warnings: UInt64 = 0
-  /// The last notice said why the stream is cut: the end frame made in its place needs no further word.
+  /// A notice said why the stream is cut: the end frame made in its place needs no further word.
   private var cutIsSaid = false
 
-  /// `report` takes one message at a time; `isVerbose` also passes on what is only for information.
+  /// `report` takes one message at a time; with `isVerbose` all warnings, notices that only inform, and the totals.
   init(program: String, isVerbose: Bool, report: @escaping (String) -> Void) {
     self.program = program
     self.isVerbose = isVerbose
@@ -54,7 +54,9 @@ struct Losses: ~Copyable {
 
   mutating func note(_ notice: NoticeFrame) {
     let isOwn = notice.stage == program
-    cutIsSaid = isOwn || notice.severity == .error
+    if isOwn || notice.severity == .error || [CutShort.atTheEnd, CutShort.beforeTheNext].contains(notice.text) {
+      cutIsSaid = true
+    }
     // Malformed input is reported by the loop itself, with its remedy.
     if isOwn, notice.severity == .error { return }
     guard isVerbose || notice.severity != .info else { return }
@@ -82,12 +84,12 @@ struct Losses: ~Copyable {
     let lost = end.totals.filter { $0.name.hasPrefix("lost_") && $0.value > 0 }
     if !lost.isEmpty { say("warning: the capture counted losses", lost) }
     if forgotten > 0 {
-      say("warning: \(forgotten) descriptions of processes and connections were dropped for want of memory", [])
+      say("warning: \(forgotten) descriptions of processes and connections were dropped to bound memory", [])
     }
     if undecodedBytes > 0 {
       let unit = undecodedFlows == 1 ? "connection" : "connections"
       let flows = undecodedFlows == 0 ? "" : " of \(undecodedFlows) \(unit)"
-      say("\(undecodedBytes) bytes\(flows) were decoded by no stage before tap-fmt (tap-resp, tap-http)", [])
+      say("\(undecodedBytes) bytes\(flows) were not decoded by any stage before tap-fmt (tap-resp, tap-http)", [])
     }
     if !end.isComplete, !cutIsSaid { say("warning: the stream is incomplete: it was cut short before its end", []) }
     if isVerbose { say("info: end of the stream", end.totals) }

@@ -9,8 +9,8 @@ extension TextSink where Self: ~Copyable {
     let head = try reader.readHead()
     switch head.major {
     case .byteString, .textString: appendPrettyString(try reader.readPayload(of: head), &budget)
-    case .array: try appendPrettyArray(&reader, elements: head.argument, &budget)
-    case .map: try appendPrettyMap(&reader, pairs: head.argument, &budget)
+    case .array: try appendPrettyItems(&reader, head.argument, between: "[", "]", &budget)
+    case .map: try appendPrettyItems(&reader, head.argument, between: "{", "}", areNamed: true, &budget)
     case .tag: try appendPrettyTagged(&reader, tag: head.argument, &budget)
     default: appendPrettyScalar(head, &budget)
     }
@@ -34,28 +34,21 @@ extension TextSink where Self: ~Copyable {
     append(UInt8(ascii: ")"))
   }
 
-  private mutating func appendPrettyArray(
-    _ reader: inout CBORReader, elements: UInt64, _ budget: inout LineBudget
+  /// The elements of an array, or the pairs of a map.
+  private mutating func appendPrettyItems(
+    _ reader: inout CBORReader, _ count: UInt64, between opening: StaticString, _ closing: StaticString,
+    areNamed: Bool = false, _ budget: inout LineBudget
   ) throws(WireError) {
-    appendPunctuation("[", &budget)
-    for index in 0..<elements {
+    appendPunctuation(opening, &budget)
+    for index in 0..<count {
       if index > 0 { appendPunctuation(", ", &budget) }
+      if areNamed {
+        try appendPretty(&reader, &budget)
+        appendPunctuation(": ", &budget)
+      }
       try appendPretty(&reader, &budget)
     }
-    appendPunctuation("]", &budget)
-  }
-
-  private mutating func appendPrettyMap(
-    _ reader: inout CBORReader, pairs: UInt64, _ budget: inout LineBudget
-  ) throws(WireError) {
-    appendPunctuation("{", &budget)
-    for index in 0..<pairs {
-      if index > 0 { appendPunctuation(", ", &budget) }
-      try appendPretty(&reader, &budget)
-      appendPunctuation(": ", &budget)
-      try appendPretty(&reader, &budget)
-    }
-    appendPunctuation("}", &budget)
+    appendPunctuation(closing, &budget)
   }
 
   mutating func appendPunctuation(_ text: StaticString, _ budget: inout LineBudget) {

@@ -82,50 +82,13 @@ struct ProcessName {
 
   /// The file name of the script that an interpreter runs; nil where there is none, or where the process has its name.
   private func script() -> UnsafeRawBufferPointer? {
-    guard let script = interpretedScript(program: lastComponent(exe.isEmpty ? comm : exe), arguments) else {
-      return nil
-    }
+    guard let interpreter = Interpreter(program: lastComponent(exe.isEmpty ? comm : exe)),
+      let script = interpreter.script(in: arguments)
+    else { return nil }
     let name = lastComponent(script)
     // The kernel keeps 15 bytes of a name.
     return name.isEmpty || name.prefix(15).elementsEqual(comm) ? nil : name
   }
-}
-
-/// How many bytes of an option's name tell that its value is the next argument, by the interpreter.
-private let optionsWithValues: [(interpreter: StaticString, options: StaticString)] = [
-  ("python", "WX"), ("perl", "I"), ("ruby", "IrEKC"), ("node", "r"), ("php", "cdzt"), ("bash", "oO"), ("sh", "o"),
-  ("dash", "o"), ("lua", "l"), ("java", ""),
-]
-
-/// The argument of an interpreter that names its script; nil for another program, a program text (`-c`), or a prompt.
-private func interpretedScript(
-  program: UnsafeRawBufferPointer, _ arguments: [UnsafeRawBufferPointer]
-) -> UnsafeRawBufferPointer? {
-  // With its version: python3.11, php8.2, lua5.4.
-  let name = program.prefix { !(0x30...0x39).contains($0) && $0 != UInt8(ascii: ".") }
-  guard let known = optionsWithValues.first(where: { equal($0.interpreter, name) }) else { return nil }
-  var index = 1
-  while index < arguments.count {
-    let argument = arguments[index]
-    guard argument.first == UInt8(ascii: "-"), argument.count > 1 else { return argument.isEmpty ? nil : argument }
-    let letter = argument[1]
-    if equal("-jar", argument[...]) { return index + 1 < arguments.count ? arguments[index + 1] : nil }
-    // A text, a module, standard input: no file.
-    if argument.count == 2, letter == UInt8(ascii: "c") || letter == UInt8(ascii: "e") || letter == UInt8(ascii: "m") {
-      return nil
-    }
-    let takesNext =
-      argument.count == 2
-      && UnsafeRawBufferPointer(
-        start: known.options.utf8Start, count: known.options.utf8CodeUnitCount
-      ).contains(letter)
-    index += takesNext ? 2 : 1
-  }
-  return nil
-}
-
-private func equal(_ literal: StaticString, _ bytes: Slice<UnsafeRawBufferPointer>) -> Bool {
-  bytes.elementsEqual(UnsafeRawBufferPointer(start: literal.utf8Start, count: literal.utf8CodeUnitCount))
 }
 
 private func prefix(_ bytes: UnsafeRawBufferPointer, _ count: Int) -> UnsafeRawBufferPointer {
