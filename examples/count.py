@@ -76,7 +76,8 @@ def run():
     return 0
 
 
-if stat.S_ISFIFO(os.fstat(0).st_mode):
+stdin_mode = os.fstat(0).st_mode
+if (stat.S_ISFIFO(stdin_mode) or stat.S_ISSOCK(stdin_mode)) and signal.getsignal(signal.SIGINT) != signal.SIG_IGN:
     # Ctrl-C reaches every stage: the capture ends the stream, and we read on to its end. A second one ends us.
     signal.signal(signal.SIGINT, lambda *_: signal.signal(signal.SIGINT, signal.SIG_DFL))
 try:

@@ -32,13 +32,18 @@ build_needs=(
   libsodium-dev=/usr/include/sodium.h
   pkg-config=pkg-config)
 redis_needs=(redis-tools=redis-check-rdb)
-test_needs=(bpftool=bpftool busybox-static=/usr/bin/busybox containerd=containerd docker.io=dockerd iproute2=ip libcap2-bin=setcap procps=ps 'python3-venv=/usr/lib/python3*/ensurepip' podman=podman runc=runc util-linux=unshare mandoc=mandoc)
+test_needs=(
+  bpftool=bpftool gcc=gcc iproute2=ip mandoc=mandoc procps=ps 'python3-venv=/usr/lib/python3*/ensurepip'
+  util-linux=unshare)
+# What only the tests that run as root use.
+root_needs=(
+  busybox-static=/usr/bin/busybox containerd=containerd docker.io=dockerd libcap2-bin=setcap podman=podman runc=runc)
 # The clients of Redis in other languages that test_clients.py runs: 10 MB.
 client_needs=(
   php-cli=php 'php-redis=/usr/lib/php/*/redis.so' ruby=ruby 'ruby-redis=/usr/share/rubygems-integration/all/gems/redis-*/lib/redis.rb'
   perl=perl libredis-perl=/usr/share/perl5/Redis.pm nodejs=node node-redis=/usr/share/nodejs/redis/package.json)
 guest_needs=(qemu-system-x86=qemu-system-x86_64 busybox-static=/usr/bin/busybox cpio=cpio)
-bench_needs=(gcc=gcc valgrind=valgrind tcpdump=tcpdump tshark=tshark)
+bench_needs=(gcc=gcc tcpdump=tcpdump tshark=tshark valgrind=valgrind)
 
 need() {
   local need missing=()
@@ -117,9 +122,16 @@ run_swift() {
   fail "warnings in our own code" "" 1
 }
 
+# Everything that the tests need, asked for at once: an ordinary user gets one list to install, not one after the other.
+need_for_tests() {
+  local of_root=()
+  [ "$(id -u)" != 0 ] || of_root=("${root_needs[@]}")
+  need "${build_needs[@]}" "${redis_needs[@]}" "${test_needs[@]}" "${client_needs[@]}" "${of_root[@]}"
+}
+
 # The Python of the end-to-end tests and the benchmarks, with the pinned packages of Tests/e2e/requirements.txt.
 make_venv() {
-  need "${test_needs[@]}" "${client_needs[@]}"
+  need_for_tests
   local wanted=Tests/e2e/requirements.txt
   cmp -s "$wanted" "$venv/installed.txt" && return
   say "making the Python environment .build/venv"
@@ -131,7 +143,7 @@ make_venv() {
 
 # Sets redis_server to a program to start as a redis-server.
 find_redis() {
-  need "${redis_needs[@]}"
+  need_for_tests
   redis_server=$(command -v redis-server) && return
   # The one binary of redis-tools is what its name says.
   as_user mkdir -p .build/bin

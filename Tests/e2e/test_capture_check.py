@@ -10,7 +10,7 @@ import time
 
 import pytest
 
-from harness.pipeline import tool
+from harness.pipeline import reachable_copy, tool
 from harness.resp import command
 from harness.streams import Recording
 from harness.tapwire import SENT
@@ -53,7 +53,7 @@ def test_a_machine_that_can():
 def test_an_ordinary_user(tmp_path):
     """Everything that can be known without rights, and the remedy for the rest."""
     options = {"user": "nobody", "cwd": "/"} if os.geteuid() == 0 else {}
-    program = reachable_copy(tmp_path)
+    program = reachable_copy("tap-capture", tmp_path)
     result = subprocess.run([program, "--check"], capture_output=True, text=True, **options)
     assert result.returncode == 77, result.stdout
     assert re.search(r"^CAP_BPF +no: ", result.stdout, re.M)
@@ -95,16 +95,6 @@ def test_it_stands_alone():
     assert result.returncode == 64 and "--check stands alone" in result.stderr
 
 
-def reachable_copy(directory):
-    """A copy of tap-capture that any user can run."""
-    program = directory / "tap-capture"
-    subprocess.run(["cp", CAPTURE, program], check=True)
-    for folder in (directory, *directory.parents):
-        if os.stat(folder).st_uid == os.geteuid() and folder != folder.parent:
-            os.chmod(folder, os.stat(folder).st_mode | 0o011)
-    return program
-
-
 def status_of(pid):
     with open(f"/proc/{pid}/status") as status:
         return dict(line.rstrip("\n").split(":\t", 1) for line in status if ":\t" in line)
@@ -115,7 +105,7 @@ def status_of(pid):
 def test_file_capabilities_are_enough(tmp_path, redis):
     """An ordinary user with a copy that has four rights sees another user's processes, and keeps two of the rights."""
     server = redis()
-    program = reachable_copy(tmp_path)
+    program = reachable_copy("tap-capture", tmp_path)
     subprocess.run(["setcap", FILE_CAPABILITIES, program], check=True)
     output, errors = tmp_path / "output", tmp_path / "errors"
     with open(output, "wb") as out, open(errors, "wb") as err:
@@ -155,7 +145,7 @@ def test_file_capabilities_are_enough(tmp_path, redis):
 @pytest.mark.root
 @pytest.mark.parametrize("missing", ["cap_bpf", "cap_perfmon"])
 def test_a_right_that_is_missing(tmp_path, missing):
-    program = reachable_copy(tmp_path)
+    program = reachable_copy("tap-capture", tmp_path)
     rights = ",".join(name for name in FILE_CAPABILITIES.removesuffix("+ep").split(",") if name != missing)
     subprocess.run(["setcap", rights + "+ep", program], check=True)
     result = subprocess.run([program], capture_output=True, text=True, user="nobody", cwd="/")

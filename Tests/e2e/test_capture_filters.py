@@ -238,7 +238,7 @@ def test_at_most_so_many_bytes_of_a_call(capture, maximum):
         (["--comm", "a-name-too-long-for-it"], "expected 'a-name-too-long'", "--help"),
         (["--comm", ""], "the name is empty", "--help"),
         (["--exe", "/no/such/program"], "there is no program /no/such/program", "/proc/PID/exe"),
-        (["--exe", "/usr"], "/usr is no file", "/proc/PID/exe"),
+        (["--exe", "/usr"], "/usr is not a regular file", "/proc/PID/exe"),
         (["--uid", "no-such-user"], "there is no user 'no-such-user'", "getent passwd"),
         (["--cgroup", "/no/such/group"], "there is no control group /no/such/group", "/proc/PID/cgroup"),
         (["--cgroup", "/usr"], "there is no control group /usr", "/proc/PID/cgroup"),

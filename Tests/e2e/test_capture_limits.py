@@ -13,7 +13,7 @@ import time
 import pytest
 
 from harness import kernel
-from harness.pipeline import Capture, tool
+from harness.pipeline import Capture, reachable_copy, tool
 from harness.stalled import Stalled, agrees, transfer
 from harness.streams import Missing, Recording
 from harness.tapwire import RECEIVED, SENT
@@ -223,6 +223,23 @@ def test_a_recording_begun_by_another_user_is_for_that_user_only(tmp_path):
 
 
 @pytest.mark.live
+@pytest.mark.parametrize("is_ignored", [True, False], ids=["nohup", "plain"])
+def test_a_hangup_ends_a_capture_unless_it_is_ignored(is_ignored, redis, capture):
+    server = redis()
+    action = signal.SIG_IGN if is_ignored else signal.SIG_DFL
+    run = capture(["--port", server.port], preexec_fn=lambda: signal.signal(signal.SIGHUP, action))
+    run.first.send_signal(signal.SIGHUP)
+    if is_ignored:
+        time.sleep(0.2)
+        with server.client() as client:
+            client.call("ECHO", "after the hangup")
+        run.stop()
+        assert b"after the hangup" in open(run.output, "rb").read()
+    else:
+        run.finish(10)
+
+
+@pytest.mark.live
 def test_a_terminal_gets_no_frames():
     primary, secondary = pty.openpty()
     result = subprocess.run([CAPTURE], stdout=secondary, stderr=subprocess.PIPE, text=True)
@@ -234,11 +251,7 @@ def test_a_terminal_gets_no_frames():
 
 @pytest.mark.root
 def test_an_ordinary_user(tmp_path):
-    program = tmp_path / "tap-capture"
-    subprocess.run(["cp", CAPTURE, program], check=True)
-    for directory in (tmp_path, *tmp_path.parents):
-        if os.stat(directory).st_uid == os.geteuid() and directory != directory.parent:
-            os.chmod(directory, os.stat(directory).st_mode | 0o011)
+    program = reachable_copy("tap-capture", tmp_path)
     result = subprocess.run(
         [program], user="nobody", stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd="/"
     )
@@ -262,16 +275,16 @@ def test_a_kernel_without_type_information():
 @pytest.mark.parametrize(
     "arguments, text",
     [
-        (["--port", "http"], "unknown port 'http'"),
-        (["--port", "0"], "unknown port '0'"),
-        (["--port", "65536"], "unknown port '65536'"),
-        (["--pid", "me"], "'me' is no process id"),
+        (["--port", "http"], "invalid port 'http'"),
+        (["--port", "0"], "invalid port '0'"),
+        (["--port", "65536"], "invalid port '65536'"),
+        (["--pid", "me"], "invalid process id 'me'"),
         (["--direction", "up"], "up"),
-        (["--duration", "soon"], "'soon' is no time; expected a number"),
-        (["--duration", "0s"], "'0s' is no time"),
-        (["--buffer", "much"], "'much' is no size; expected a number"),
+        (["--duration", "soon"], "invalid time 'soon'; expected a number"),
+        (["--duration", "0s"], "invalid time '0s'"),
+        (["--buffer", "much"], "invalid size 'much'; expected a number"),
         (["--buffer", "10K"], "expected 256K to 1G"),
-        (["--max-bytes", "0"], "'0' is no size"),
+        (["--max-bytes", "0"], "invalid size '0'"),
         (["--no-such-option"], "--no-such-option"),
         (["stray"], "stray"),
         (["--"], "nothing stands behind --"),
