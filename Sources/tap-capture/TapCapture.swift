@@ -16,8 +16,8 @@ struct TapCapture: ParsableCommand {
       tap-capture --check
       """,
     discussion: """
-      Writes TapWire to standard output, for tap-resp, tap-http, tap-fmt or a file. A live capture stops at Ctrl-C, at \
-      SIGTERM, when its reader ends, after --duration, or when the command it runs has ended.
+      Writes TapWire to standard output, for tap-resp, tap-http, tap-merge, tap-fmt or a file. A live capture stops at \
+      Ctrl-C or SIGTERM, when its reader exits, after --duration, or when the command that it runs exits.
       """,
     version: tapVersion)
 
@@ -30,7 +30,7 @@ struct TapCapture: ParsableCommand {
 
   @Flag(
     name: .long,
-    help: "Show what this machine allows, each failure with its remedy; the exit status says whether a capture works.")
+    help: "Show what this machine allows, and a remedy for each failure; the exit status says whether a capture works.")
   var check = false
 
   @Argument(
@@ -111,7 +111,7 @@ struct TapCapture: ParsableCommand {
       status = .badInput
     case .format(let text):
       diagnostics.report(
-        "\(name) is no capture file: \(text)",
+        "\(name) is not a capture file: \(text)",
         remedy: "Expected pcap or pcapng. A compressed one is read through a pipe: zcat FILE | tap-capture --read -")
       status = .badInput
     }

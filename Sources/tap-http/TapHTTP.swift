@@ -7,7 +7,7 @@ import TapWire
 struct TapHTTP: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "tap-http",
-    abstract: "Decode HTTP; in this version every frame is passed on.",
+    abstract: "Decode HTTP. This version does not decode yet; it forwards everything.",
     version: tapVersion)
 
   static func main() { launch() }

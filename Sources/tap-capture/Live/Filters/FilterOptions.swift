@@ -1,5 +1,4 @@
-// What to capture, as it stands on the command line. The same filter given again is one more choice; different filters must
-// all fit.
+// What to capture, as it stands on the command line. Repeating a filter adds an alternative; different filters must all match.
 import ArgumentParser
 
 /// Which side of connections to capture.
@@ -22,8 +21,8 @@ struct FilterOptions: ParsableArguments {
   @Option(
     name: .customLong("protocol"),
     help: ArgumentHelp(
-      "Leave out connections whose first bytes show that they speak none of these: redis, http, any. Several are "
-        + "separated by commas.",
+      "Leave out connections whose first bytes show another protocol than these: redis, http, any. Separate several "
+        + "with commas.",
       valueName: "redis,http"),
     transform: FilterOptions.protocols)
   var protocols: [FilterProtocol] = []
@@ -48,7 +47,7 @@ struct FilterOptions: ParsableArguments {
   @Option(
     name: .long,
     help: ArgumentHelp(
-      "Capture this process and its children, those that it will have included. May be repeated.", valueName: "pid"),
+      "Capture this process and its descendants, including those started later. May be repeated.", valueName: "pid"),
     transform: FilterOptions.pid)
   var pid: [Int32] = []
 
@@ -77,8 +76,8 @@ struct FilterOptions: ParsableArguments {
   @Option(
     name: .long,
     help: ArgumentHelp(
-      "Capture containers of this name, id (or its first 12 digits or more) or image, also those that start later. May be "
-        + "repeated.",
+      "Capture containers with this name, id (or at least its first 12 digits) or image, including those started later. "
+        + "May be repeated.",
       valueName: "name|id|image"))
   var container: [String] = []
 
@@ -120,14 +119,14 @@ struct FilterOptions: ParsableArguments {
 
   static func port(_ text: String) throws -> UInt16 {
     guard let port = UInt16(text), port != 0 else {
-      throw ValidationError("unknown port '\(text)'; expected a number from 1 to 65535")
+      throw ValidationError("invalid port '\(text)'; expected a number from 1 to 65535")
     }
     return port
   }
 
   static func pid(_ text: String) throws -> Int32 {
     guard let pid = Int32(text), pid > 0 else {
-      throw ValidationError("'\(text)' is no process id; expected a positive number")
+      throw ValidationError("invalid process id '\(text)'; expected a positive number")
     }
     return pid
   }

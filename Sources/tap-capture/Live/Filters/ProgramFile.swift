@@ -19,7 +19,8 @@ struct ProgramFile: Equatable {
     defer { close(descriptor) }
     var status = stat()
     guard fstat(descriptor, &status) == 0, status.st_mode & S_IFMT == S_IFREG else {
-      throw CaptureFailure("\(path) is no file that can be a program", remedy: ProgramFile.remedy, status: .usage)
+      throw CaptureFailure(
+        "\(path) is not a regular file, so no process can run it", remedy: ProgramFile.remedy, status: .usage)
     }
     inode = UInt64(status.st_ino)
     device = ProgramFile.superblockDevice(of: descriptor) ?? ProgramFile.kernelNumber(status.st_dev)
