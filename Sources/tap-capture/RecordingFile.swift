@@ -7,7 +7,7 @@ enum RecordingFile {
   static func check() throws(CaptureFailure) {
     guard isatty(STDOUT_FILENO) == 0 else {
       throw CaptureFailure(
-        "standard output is a terminal, and what goes there is binary",
+        "standard output is a terminal, but the output is binary",
         remedy: "Send it to the next stage or to a file: tap-capture | tap-resp | tap-fmt", status: .usage)
     }
     var status = stat()

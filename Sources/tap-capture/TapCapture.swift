@@ -47,10 +47,10 @@ struct TapCapture: ParsableCommand {
     guard read != nil else {
       // ArgumentParser takes a `--` with nothing behind it for no command at all, which would capture the whole machine.
       if live.command.isEmpty, CommandLine.arguments.last == "--" {
-        throw ValidationError("nothing stands behind --; expected a command")
+        throw ValidationError("nothing follows --; expected a command")
       }
       if let first = expression.first {
-        throw ValidationError("unexpected '\(first)'; a command stands behind --, and a filter expression needs --read")
+        throw ValidationError("unexpected '\(first)'; a command goes after --, and a filter expression needs --read")
       }
       return
     }

@@ -43,7 +43,7 @@ import Testing
       hint {
         $0.comms = [ProcessName(bytes: Array("bash".utf8))]
         $0.users = [100]
-      } == "each filter fits some process, but no process fits all of them")
+      } == "each filter matches some process, but no process matches all of them")
     func ended(_ machine: inout SilentMachine) {
       for index in machine.processes.indices { machine.processes[index].isInTree = false }
     }

@@ -262,7 +262,7 @@ def test_a_container_that_is_not_there(redis, capture):
     """Processes of no container are left out in the kernel, after their first bytes if not before; and it is said."""
     server = redis()
     running = capture(["--port", server.port, "--container", "nobody"])
-    assert "no container fits --container nobody now" in running.errors()
+    assert "no container matches --container nobody yet" in running.errors()
     for _ in range(3):
         client(server)
     assert not Recording(running.stop().output).flows

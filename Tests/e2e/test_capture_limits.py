@@ -287,7 +287,7 @@ def test_a_kernel_without_type_information():
         (["--max-bytes", "0"], "invalid size '0'"),
         (["--no-such-option"], "--no-such-option"),
         (["stray"], "stray"),
-        (["--"], "nothing stands behind --"),
+        (["--"], "nothing follows --"),
     ],
 )
 def test_a_command_line_that_is_wrong(arguments, text):

@@ -247,7 +247,7 @@ def test_filters_take_containers_that_start_later(choice, containerd, redis, cap
     start("early", "a")
     start("early-other", "b", is_other=True)
     recording = capture(["--port", server.port, "--direction", "egress", *CHOICES[choice]])
-    assert ("no container fits" in recording.errors()) == (choice in ("name", "pod", "several"))
+    assert ("no container matches" in recording.errors()) == (choice in ("name", "pod", "several"))
     subprocess.run(["redis-cli", "-p", str(server.port), "GET", "host"], check=True, stdout=subprocess.DEVNULL)
     start("late", "c")
     start("late-other", "d", is_other=True)

@@ -53,7 +53,9 @@ def stream():
             encode(4, 2, 1, 4_000, 0, 70, "ring_full"),
             encode(6, 2, 5_000, 9_000, "gopher", {"selector": "/"}, {"menu": [1, {"a": None}]}, [], None),
             encode(7, "tap-capture", "info", 6_000, "a notice", {"things": 3}),
+            encode(9, 2, {"database": 0}),
             encode(5, 1, 200_000, "closed"),
+            encode(10, 1),
             encode(5, 2, 200_000, "closed"),
             END,
         ]
@@ -150,7 +152,7 @@ def test_the_grammar_refuses_what_is_wrong():
         [0, 2, "x", 0, "h", "file"], [0, 1, "x", 0, "h", "tape"], [1, 1, {"pid": "7"}], [2, 1, None, {"local": ["::1", 1 << 16]}],
         [3, 1, 2, 0, 0, b""], [3, 1, 0, 0, 0, "text"], [4, 1, 0, 0, 0, 1], [5, 1, "now", "closed"],
         [6, 1, 0, None, "redis", {1: 2}, None, []], [6, 1, 0, None, "redis", {"a": cbor2.CBORTag(7777, 1)}, None, []],
-        [7, "s", "fatal", 0, "t", {}], [8, 1, {}],
+        [7, "s", "fatal", 0, "t", {}], [8, 1, {}], [9, 1, None], [10, "1"],
     ):  # fmt: skip
         with pytest.raises((pycddl.ValidationError, AssertionError)):
             grammar.check(cbor2.dumps(wrong))

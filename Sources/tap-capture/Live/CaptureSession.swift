@@ -117,13 +117,13 @@ struct CaptureSession: ~Copyable {
     ).append(to: &recorder.output.buffer)
     recorder.findContainers()
     if !isInFirstPidNamespace {
-      let text = "this is not the machine's own pid namespace: processes have other numbers here than in the kernel"
+      let text = "this is not the machine's own pid namespace: processes have other pids here than in the stream"
       recorder.notice(.warning, text)
       diagnostics.report(text, remedy: "In a container, start it with the host's namespace (docker run --pid=host).")
     }
     recorder.output.flush()
     for filter in recorder.unmatchedContainers {
-      diagnostics.report("no container fits \(filter) now; one that starts later will be captured")
+      diagnostics.report("no container matches \(filter) yet; one that starts later will be captured")
     }
     let size = settings.ringBytes >= 1 << 20 ? "\(settings.ringBytes >> 20) MiB" : "\(settings.ringBytes >> 10) KiB"
     diagnostics.report("ready (\(program.engine.rawValue) engine, ring \(size))")

@@ -161,7 +161,7 @@ struct OfflineCapture: ~Copyable {
     }
     guard let damage, let text, writer.output.failure == nil else { return .success }
     diagnostics.report(
-      text, remedy: "What stands before was read. libpcap takes one link type, snap length and byte order a file.")
+      text, remedy: "What comes before it was read. libpcap takes one link type, snap length and byte order per file.")
     if case .read = damage { return .inputOutput }
     return .badInput
   }

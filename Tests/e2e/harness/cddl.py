@@ -9,7 +9,7 @@ import pycddl
 from .pipeline import ROOT
 
 _GRAMMAR = os.path.join(ROOT, "docs", "tapwire.cddl")
-_KINDS = ["hello", "process", "flow", "data", "gap", "close", "exchange", "notice", "end", "connection"]
+_KINDS = ["hello", "process", "flow", "data", "gap", "close", "exchange", "notice", "end", "connection", "exit"]
 _TAGGED = re.compile(r"#6\.(\d+)\(")
 
 

@@ -35,7 +35,7 @@ struct MachineCheck {
     } else {
       report.add(
         "type information", "missing: \(LoadFailure.typeInformationPath)",
-        remedy: "Use a kernel built with CONFIG_DEBUG_INFO_BTF, as current distributions' are.")
+        remedy: "Use a kernel built with CONFIG_DEBUG_INFO_BTF, as those of current distributions are.")
     }
     switch LoadFailure.lockdown {
     case "confidentiality":
@@ -60,8 +60,8 @@ struct MachineCheck {
   private static let capabilities: [(number: Int32, name: String, isNeeded: Bool, purpose: String)] = [
     (LoadFailure.bpf, "CAP_BPF", true, "to load the kernel program"),
     (LoadFailure.perfmon, "CAP_PERFMON", true, "to attach it and read memory"),
-    (19, "CAP_SYS_PTRACE", false, "to tell the program of other users' processes"),
-    (2, "CAP_DAC_READ_SEARCH", false, "to look into other users' folders in /proc"),
+    (19, "CAP_SYS_PTRACE", false, "to name the programs of other users' processes"),
+    (2, "CAP_DAC_READ_SEARCH", false, "to read other users' folders in /proc"),
   ]
 
   private mutating func capabilities() {
@@ -75,7 +75,7 @@ struct MachineCheck {
           capability.name, "no: it is needed \(capability.purpose)",
           remedy: capability.isNeeded
             ? "Run it as root, or give the file the right: see PRIVILEGES in tap-capture(1)."
-            : "Processes of others stay without their program and pipeline.")
+            : "Without it, other users' processes have no program and no pipeline.")
       }
     }
   }
@@ -113,7 +113,7 @@ struct MachineCheck {
 
   private mutating func tlsLibraries() {
     let found = TLSLibraries.find()
-    if found.isEmpty { report.add("TLS libraries", "none in a process that can be looked into") }
+    if found.isEmpty { report.add("TLS libraries", "none in a process that can be read") }
     for (index, library) in found.enumerated() {
       report.add(index == 0 ? "TLS libraries" : "", "\(library.kind): \(library.path)")
       report.add("", "  in \(library.usersText)")

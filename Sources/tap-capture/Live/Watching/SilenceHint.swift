@@ -81,7 +81,8 @@ struct SilenceHint: Equatable {
     return isChosen
       ? nil
       : SilenceHint(
-        "each filter fits some process, but no process fits all of them", remedy: "Different filters must all fit.")
+        "each filter matches some process, but no process matches all of them",
+        remedy: "Different filters must all match.")
   }
 
   private static func fits(_ comm: [UInt8], _ names: [ProcessName]) -> Bool { names.contains { $0.bytes == comm } }
@@ -134,6 +135,6 @@ struct SilenceHint: Equatable {
     return SilenceHint(
       "there are connections over port \(names), but "
         + (filters.skipsLoopback ? "none with another machine has moved a byte" : "none has moved a byte"),
-      remedy: filters.skipsLoopback ? "--no-loopback leaves out this machine's own." : "They may be idle.")
+      remedy: filters.skipsLoopback ? "--no-loopback leaves out connections within this machine." : "They may be idle.")
   }
 }
