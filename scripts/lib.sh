@@ -78,7 +78,7 @@ need_swift() {
     PATH=$PATH:$(dirname "$found")
   fi
   need "${build_needs[@]}"
-  found=$(as_user swift --version 2>&1 | sed -nE 's/.*Swift version ([0-9]+\.[0-9]+).*/\1/p')
+  found=$(clean_swift --version 2>&1 | sed -nE 's/.*Swift version ([0-9]+\.[0-9]+).*/\1/p')
   [ "$(printf '%s\n' 6.2 "${found:-0}" | sort -V | head -n 1)" = 6.2 ] ||
     fail "this Swift is ${found:-of unknown version}; expected 6.2 or newer" "$remedy"
 }
