@@ -6,6 +6,20 @@ import Testing
 @testable import RESP
 
 @Suite struct AnnotationTests {
+  /// How many arguments a command will have is only a claim: nothing takes a step for each.
+  @Test(arguments: ["DEL", "MSET", "ZUNIONSTORE", "SUBSCRIBE"]) func announcedArgumentsCostNothing(_ name: String)
+    throws
+  {
+    let clock = ContinuousClock()
+    let begin = clock.now
+    let decoded = try Decoded(
+      .client("*2000000000\r\n$\(name.utf8.count)\r\n\(name)\r\n$1\r\na\r\n"), .server("+OK\r\n"))
+    #expect(decoded.exchanges.count == 1 && clock.now - begin < .seconds(1))
+    if name == "DEL" {
+      #expect(decoded.exchanges.first?.annotations == "{class: write, keys: cut[1999999999, [a]]}")
+    }
+  }
+
   private static func annotations(_ commands: String...) throws -> [String] {
     // Twice: what begins like a command before it is looked up, not parsed.
     let events = (commands + commands).flatMap { [Event.command($0), .server("+OK\r\n")] }

@@ -31,9 +31,13 @@ import Testing
     let names = try Self.names()
     #expect(names.count >= 30)
     let checks = Checks()
+    let clock = ContinuousClock()
     for name in names {
+      let begin = clock.now
       let failure = try Self.content(name).withUnsafeBytes { checks.failure($0) }
       #expect(failure == nil, "\(name)")
+      // As the fuzzer would have it.
+      #expect(clock.now - begin < .seconds(5), "\(name)")
     }
   }
 }

@@ -31,11 +31,9 @@ struct RequestArguments {
 enum CommandKeys {
   /// The positions of the keys of a command whose keys follow from the number of its arguments, the name counted.
   static func constant(_ traits: CommandTraits, argumentCount: Int) -> [Int] {
-    var positions: [Int] = []
-    for specification in CommandTable.shared.specifications(of: traits) {
-      specification.forEachKey(argumentCount: argumentCount, argument: { _ in nil }, body: { positions.append($0) })
+    CommandTable.shared.specifications(of: traits).flatMap {
+      $0.positions(argumentCount: argumentCount, argument: { _ in nil }).prefix(RESPLimits.keys)
     }
-    return positions
   }
 
   /// Appends the annotations of a request to `output`.
@@ -51,12 +49,9 @@ enum CommandKeys {
     var positions: [Int] = []
     var total = 0
     for specification in CommandTable.shared.specifications(of: traits) {
-      specification.forEachKey(
-        argumentCount: argumentCount, argument: { arguments?.text($0) },
-        body: { position in
-          total += 1
-          if positions.count < RESPLimits.keys { positions.append(position) }
-        })
+      let keys = specification.positions(argumentCount: argumentCount, argument: { arguments?.text($0) })
+      total += keys.count
+      positions += keys.prefix(RESPLimits.keys - positions.count)
     }
     let items = positions.compactMap { arguments?.item($0) }
     output.appendAnnotations(traits.commandClass, keys: items.count, of: max(total, items.count))

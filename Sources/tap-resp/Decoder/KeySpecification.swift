@@ -18,7 +18,7 @@ struct KeySpecification {
   private let isEmptyNone: Bool
 
   /// `BEGIN+LAST/STEP/LIMIT` or `BEGIN#COUNT/FIRST/STEP`, BEGIN being `@POSITION` or `KEYWORD@POSITION`; `?` in front where
-  /// an empty argument is no key.
+  /// its one key may be empty, and is none then.
   init?(_ text: Substring) {
     isEmptyNone = text.first == "?"
     let parts = (isEmptyNone ? text.dropFirst() : text).split(
@@ -48,14 +48,22 @@ struct KeySpecification {
     return false
   }
 
-  /// Calls `body` with the position of each key, in ascending order.
+  /// Where keys are: so many, at equal distances. How many there are is what a peer announces: nothing may take a step for each.
+  struct Positions {
+    var first = 0
+    var step = 1
+    var count = 0
+
+    /// The first of them, in ascending order.
+    func prefix(_ limit: Int) -> some Sequence<Int> { (0..<min(count, limit)).lazy.map { first + $0 * step } }
+  }
+
+  /// The positions of the keys.
   ///
   /// `argument` gives an argument as text; nil where it is not there or not whole.
-  func forEachKey(
-    argumentCount: Int, argument: (Int) -> String?, body: (Int) -> Void
-  ) {
-    guard let begin = begin(argumentCount: argumentCount, argument) else { return }
-    var next = begin
+  func positions(argumentCount: Int, argument: (Int) -> String?) -> Positions {
+    guard let begin = begin(argumentCount: argumentCount, argument) else { return Positions() }
+    var first = begin
     let last: Int
     let step: Int
     switch extent {
@@ -68,16 +76,17 @@ struct KeySpecification {
       } else {
         last = argumentCount + lastKey
       }
-    case .counted(let count, let first, let keyStep):
+    case .counted(let count, let offset, let keyStep):
       step = keyStep
-      guard let keys = argument(begin + count).flatMap({ Int($0) }), keys > 0, keys <= argumentCount else { return }
-      next = begin + first
-      last = next + (keys - 1) * keyStep
+      guard let keys = argument(begin + count).flatMap({ Int($0) }), keys > 0, keys <= argumentCount else {
+        return Positions()
+      }
+      first = begin + offset
+      last = first + (keys - 1) * keyStep
     }
-    while next <= last, next < argumentCount {
-      if !isEmptyNone || argument(next)?.isEmpty == false { body(next) }
-      next += step
-    }
+    let end = min(last, argumentCount - 1)
+    guard first <= end, !isEmptyNone || argument(first)?.isEmpty == false else { return Positions() }
+    return Positions(first: first, step: step, count: (end - first) / step + 1)
   }
 
   private func begin(argumentCount: Int, _ argument: (Int) -> String?) -> Int? {

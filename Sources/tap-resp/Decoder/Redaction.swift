@@ -104,15 +104,12 @@ extension CommandKeys {
     var first: [Int] = []
     var count = 0
     for specification in specifications {
-      let before = count
-      specification.forEachKey(
-        argumentCount: request.fullArgumentCount + 1, argument: { arguments.text($0) },
-        body: { position in
-          count += 1
-          if position < areKeys.count { areKeys[position] = true }
-          if first.count < RESPLimits.keys { first.append(position) }
-        })
-      if count == before, specification.isCounted { return nil }
+      let keys = specification.positions(
+        argumentCount: request.fullArgumentCount + 1, argument: { arguments.text($0) })
+      if keys.count == 0, specification.isCounted { return nil }
+      count += keys.count
+      for position in keys.prefix(areKeys.count) where position < areKeys.count { areKeys[position] = true }
+      first += keys.prefix(RESPLimits.keys - first.count)
     }
     return count > 0 ? (areKeys, first, count) : nil
   }
