@@ -176,6 +176,17 @@ import Testing
     #expect(decoded.lines.last == "LRANGE [l, 0, -1] → array [message, a, b]")
   }
 
+  /// XREAD waits only where it says so, and in a transaction nothing does.
+  @Test func blockingByOption() throws {
+    let decoded = try Decoded(
+      .command("XREAD COUNT 9 STREAMS BLOCK 0"), .server("*-1\r\n"), .command("xread count 9 block 0 streams s 0"),
+      .server("*-1\r\n"), .command("XREADGROUP GROUP BLOCK c NOACK STREAMS s >"), .server("*-1\r\n"),
+      .command("XREADGROUP GROUP g c BLOCK 5 STREAMS s >"), .server("*-1\r\n"),
+      .command("MULTI"), .command("BLPOP q 0"), .command("EXEC"), .server("+OK\r\n+QUEUED\r\n*1\r\n*-1\r\n"))
+    #expect(
+      decoded.exchanges.map(\.flags) == [[], ["blocking"], [], ["blocking"], [], ["queued"], []])
+  }
+
   @Test func blocking() throws {
     let decoded = try Decoded(
       .command("BLPOP q 0"), .command("GET a"), .silence(milliseconds: 500),

@@ -30,8 +30,15 @@ struct CommandTraits {
   }
 
   var effect = Effect.none
-  /// It may wait for something to happen: its latency is no slowness.
-  var isBlocking = false
+  /// Whether it may wait for something to happen: its latency is no slowness then.
+  enum Blocking: UInt8 {
+    case never
+    case always
+    /// Where it has the option BLOCK.
+    case withOption
+  }
+
+  var blocking = Blocking.never
   /// Its arguments may hold passwords.
   var mayHoldSecrets = false
   var commandClass = CommandClass.unknown
@@ -53,12 +60,12 @@ struct CommandTraits {
   /// The server has not run it: it changes nothing and waits for nothing, and its arguments are secret all the same.
   mutating func keepOfMalformed() {
     effect = .none
-    isBlocking = false
+    blocking = .never
   }
 
   /// Nothing is special about it.
   @inline(__always) var isPlain: Bool {
-    effect == .none && !isBlocking && !mayHoldSecrets && areKeysConstant && !isContainer
+    effect == .none && blocking == .never && !mayHoldSecrets && areKeysConstant && !isContainer
   }
 }
 
@@ -72,12 +79,12 @@ extension CommandTraits {
     add("SUBSCRIBE PSUBSCRIBE SSUBSCRIBE", CommandTraits(effect: .subscribe))
     add("UNSUBSCRIBE PUNSUBSCRIBE SUNSUBSCRIBE", CommandTraits(effect: .unsubscribe))
     add(
-      "BLPOP BRPOP BLMOVE BLMPOP BRPOPLPUSH BZPOPMIN BZPOPMAX BZMPOP XREAD XREADGROUP WAIT WAITAOF",
-      CommandTraits(isBlocking: true))
+      "BLPOP BRPOP BLMOVE BLMPOP BRPOPLPUSH BZPOPMIN BZPOPMAX BZMPOP WAIT WAITAOF", CommandTraits(blocking: .always))
+    add("XREAD XREADGROUP", CommandTraits(blocking: .withOption))
     add("HELLO", CommandTraits(effect: .hello, mayHoldSecrets: true))
     add("SELECT", CommandTraits(effect: .select))
     add("AUTH", CommandTraits(effect: .auth, mayHoldSecrets: true))
-    add("CONFIG ACL MIGRATE SENTINEL", CommandTraits(mayHoldSecrets: true))
+    add("CONFIG ACL MIGRATE SENTINEL SLOWLOG COMMANDLOG", CommandTraits(mayHoldSecrets: true))
     add("EVAL EVALSHA EVAL_RO EVALSHA_RO FCALL FCALL_RO", CommandTraits(effect: .slow, mayHoldSecrets: true))
     add("SCRIPT FUNCTION", CommandTraits(mayHoldSecrets: true))
     add("DEBUG", CommandTraits(effect: .slow))

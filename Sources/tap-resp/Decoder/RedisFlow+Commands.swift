@@ -27,7 +27,7 @@ extension RedisFlow {
     if commands.writer.isTouchedByGap { flags.insert(.gap) }
     if !isVouched { flags.insert(.unvouched) }
     if flags.contains(.malformed) { traits.keepOfMalformed() }
-    if traits.isBlocking { flags.insert(.blocking) }
+    if traits.blocking == .always || traits.blocking == .withOption && hasBlockOption() { flags.insert(.blocking) }
     if flags.contains(.gap) { doubtCommand(&traits, &flags, into: &output) }
     if traits.mayHoldSecrets || commands.damage == .name, context.masksSecrets {
       Secrets.redact(&commands)
@@ -57,6 +57,29 @@ extension RedisFlow {
       doubtPairs()
       giveUpPending(toCount: RESPLimits.pendingRequests / 2, into: &output)
     }
+  }
+
+  /// Whether the XREAD or XREADGROUP that is complete has BLOCK among the options before its streams; also where that is not
+  /// to be seen any more.
+  private func hasBlockOption() -> Bool {
+    guard var words = RequestMap(commands.message)?.arguments else { return true }
+    var valuesToCome = 0
+    // GROUP with its two words, COUNT with one, NOACK, CLAIM: no more of them.
+    for _ in 0..<16 {
+      guard let word = try? words.readString() else { break }
+      if valuesToCome > 0 {
+        valuesToCome -= 1
+        continue
+      }
+      switch String(decoding: word.prefix(8), as: UTF8.self).uppercased() {
+      case "BLOCK": return true
+      case "STREAMS": return false
+      case "GROUP": valuesToCome = 2
+      case "COUNT", "CLAIM": valuesToCome = 1
+      default: break
+      }
+    }
+    return !words.isAtEnd || commands.writer.isTouchedByGap || commands.writer.isCut
   }
 
   /// A command that the server does not answer goes out at once.

@@ -26,8 +26,10 @@ extension RedisFlow {
     _ request: PendingRequest, _ reply: WaitingReply, in transaction: Transaction, into output: inout Output
   ) {
     let map = takeRequestMap(request)
-    let queued = QueuedRequest(
+    var queued = QueuedRequest(
       request: request, queuedTime: reply.start, queuedFirstByte: reply.firstByte, queuedProcess: reply.process)
+    // In there nothing waits.
+    queued.request.flags.remove(.blocking)
     let maps = UnsafeRawBufferPointer(
       rebasing: commands.writer.bytes.bytes[requestsStart..<requestsStart + request.heldBytes])
     transaction.append(
