@@ -83,6 +83,45 @@ import Testing
     #expect(shown.prefix(100).contains("\"EVAL\" \(padding == 0 ? "\"return 1\"" : "\"(redacted)\"")"))
   }
 
+  /// Every form of the place where a line says whose command it is; Redis before 2.6 says less.
+  @Test(arguments: [
+    "[0 127.0.0.1:1] ", "[0 [::1]:60866] ", "[3 unix:/run/[redis].sock] ", "[0 lua] ", "(db 3) ", "",
+  ]) func linesOfMonitorOfAnyClient(_ client: String) throws {
+    let line = "+1339518083.107412 \(client)\"MIGRATE\" \"h\" \"1\" \"k\" \"0\" \"9\" \"AUTH\" \"\(Self.secret)\"\r\n"
+    let shown = line.replacing(Self.secret, with: "(redacted)").dropFirst().dropLast()
+    let seen = try Decoded(
+      .command("MONITOR"), .server("+OK\r\n"), .server(line), .command("PING"), .server("+PONG\r\n"))
+    #expect(
+      seen.lines.dropFirst() == ["→ simple_string \(shown) (monitor)", "PING [] → simple_string PONG"])
+    // MONITOR itself was lost, or came before the capture.
+    let lost = try Decoded(
+      .command("PING"), .server("+PONG\r\n"), .clientGap(17), .server("+OK\r\n"), .server(line))
+    #expect(lost.lines.last == "→ simple_string \(shown) (unvouched, monitor)")
+    var joined = Conversation([.command("PING a"), .server("$1\r\na\r\n"), .server(line)])
+    joined.isPreexisting = true
+    #expect(try Decoded(joined).lines.last == "→ simple_string \(shown) (unvouched, monitor)")
+  }
+
+  /// redis-server masks what it logs, servers before 6.0 and some others do not: id, time, duration, words, client, name.
+  @Test(arguments: [["AUTH", secret], ["CONFIG", "SET", "requirepass", secret]])
+  func commandsInTheSlowLog(_ words: [String]) throws {
+    let logged = Array("*2\r\n".utf8) + Self.entry(words) + Self.entry(["GET", "a"])
+    let shown = words.map { $0 == Self.secret ? "(redacted)" : $0 }.joined(separator: ", ")
+    let expected = "array [[1, 2, 3, [\(shown)], 127.0.0.1:1, ], [1, 2, 3, [GET, a], 127.0.0.1:1, ]]"
+    let decoded = try Decoded(
+      .command("SLOWLOG GET 10"), .server(logged), .command("MULTI"), .command("SLOWLOG GET"), .command("EXEC"),
+      .server("+OK\r\n+QUEUED\r\n*1\r\n"), .server(logged))
+    #expect(decoded.lines.first == "SLOWLOG [GET, 10] → \(expected)")
+    #expect(!Self.holdsSecret(decoded.output))
+    let lost = try Decoded(.command("PING"), .server("+PONG\r\n"), .clientGap(20), .server(logged))
+    #expect(lost.lines.last == "→ \(expected) (unvouched, unrequested)")
+  }
+
+  private static func entry(_ words: [String]) -> [UInt8] {
+    Array("*6\r\n:1\r\n:2\r\n:3\r\n".utf8) + encode(words.map { Array($0.utf8) })
+      + Array("$11\r\n127.0.0.1:1\r\n$0\r\n\r\n".utf8)
+  }
+
   @Test func inline() throws {
     let decoded = try Decoded(
       .client("PING\r\n"), .server("+PONG\r\n"), .client("auth '\(Self.secret)'\r\nAUTH ada \(Self.secret)\r\n"),

@@ -175,7 +175,7 @@ private enum KnownAnswers {
     "LOADING",
     "MASTERDOWN", "MISCONF", "READONLY", "NOREPLICAS", "OOM", "EXECABORT", "MOVED", "ASK", "CROSSSLOT", "TRYAGAIN",
     "CLUSTERDOWN", "NOPROTO", "UNKILLABLE", "NOTBUSY", "INPROG", "NOGOODSLAVE", "NOQUORUM", "IOERR", "NOMASTERLINK",
-    "UNBLOCKED", "DENIED", "NOTREADY", "REDIRECT",
+    "UNBLOCKED", "DENIED", "NOTREADY", "REDIRECT", "NOSUB",
   ]
 
   static func isStatus(_ item: UnsafeRawBufferPointer) -> Bool {

@@ -21,7 +21,7 @@ extension RedisFlow {
   ) {
     if reply.isPush { return finishPush(reply, response, into: &output) }
     if isMessageOfItsOwn(reply, response) {
-      return emit(reply, response, extraFlags: isMonitoring ? .monitor : .push, into: &output)
+      return emitMessage(reply, response, into: &output)
     }
     if subscriptions.areSilent, !isConfirmationAwaited, let confirmation = Subscriptions.confirmation(response) {
       subscriptions.note(confirmation)
@@ -30,7 +30,7 @@ extension RedisFlow {
     if wasUnvouched, isMessageOfUnknownMode(response) {
       // It may as well be the reply to a command: what follows is not certain.
       doubtPairs()
-      return emit(reply, response, extraFlags: .push, into: &output)
+      return emitMessage(reply, response, into: &output)
     }
     if wasUnvouched { return answerInDoubt(reply, response, into: &output) }
     answer(with: reply, response, into: &output)

@@ -35,12 +35,17 @@ extension RedisFlow {
     {
       response.withUnsafeBytes { response in
         if isMessage || reply.isPush && !isConfirmationAwaited {
-          emit(reply, response, extraFlags: isMonitoring && !reply.isPush ? .monitor : .push, into: &output)
+          emitMessage(reply, response, into: &output)
         } else {
           answer(with: reply, response, into: &output)
         }
       }
     }
+  }
+
+  /// What the server says by itself: a line of MONITOR, or a message of pub/sub, which may come on the same connection.
+  func emitMessage(_ reply: WaitingReply, _ response: UnsafeRawBufferPointer, into output: inout Output) {
+    emit(reply, response, extraFlags: Subscriptions.isMonitorLine(response) ? .monitor : .push, into: &output)
   }
 
   func emit(
@@ -50,10 +55,10 @@ extension RedisFlow {
     if flags.isDisjoint(with: [.push, .monitor]) { flags.insert(.unrequested) }
     if !isVouched { flags.insert(.unvouched) }
     // Nobody knows whose secrets a reply without a request repeats; a line of MONITOR says it.
-    let redacted =
-      flags.contains(.monitor)
-      ? Secrets.redactedMonitorLine(response) : Secrets.redacted(response, isError: reply.isError)
-    if context.masksSecrets, let redacted {
+    if context.masksSecrets,
+      let redacted = Subscriptions.isMonitorLine(response)
+        ? Secrets.redactedMonitorLine(response) : Secrets.redacted(response, isError: reply.isError)
+    {
       return emit(reply, redacted.bytes, flags, into: &output)
     }
     emit(reply, response, flags, into: &output)

@@ -1,4 +1,4 @@
-// Passwords that a server repeats: in errors, in what CONFIG GET answers, in the lines of MONITOR.
+// Passwords that a server repeats: in errors, in what CONFIG GET and SLOWLOG answer, in the lines of MONITOR.
 import TapWire
 
 extension Secrets {
@@ -6,7 +6,7 @@ extension Secrets {
   ///
   /// An error can repeat the arguments of a command that the server did not know or that was wrong; inside aggregates it is
   /// one of a transaction. CONFIG GET names parameters, each with its value behind it. ACL LIST and ACL GETUSER show hashes,
-  /// which are as good as the passwords to whoever may try them.
+  /// which are as good as the passwords to whoever may try them. SLOWLOG repeats commands.
   static func redacted(_ response: UnsafeRawBufferPointer, isError: Bool) -> ByteBuffer? {
     var reader = CBORReader(response, streamOffset: 0)
     var redacted = ByteBuffer(capacityBytes: 16)
@@ -15,6 +15,7 @@ extension Secrets {
     var isValueNext = false
     var areHashesNext = false
     var hashesToCome: UInt64 = 0
+    var logged = LoggedCommand()
     while !reader.isAtEnd {
       let start = response.count - reader.rest.count
       guard let head = try? reader.readHead() else { break }
@@ -22,11 +23,12 @@ extension Secrets {
         isErrorText = isError || head.major == .tag && head.argument == WireTag.error
         if areHashesNext, head.major == .array { hashesToCome = head.argument }
         areHashesNext = false
+        logged.note(head)
         continue
       }
       guard let text = try? reader.readPayload(of: head) else { break }
       let shown: [UInt8]? =
-        isValueNext && !text.isEmpty || hashesToCome > 0
+        logged.isSecret(text) || isValueNext && !text.isEmpty || hashesToCome > 0
         ? Array("\(mask)".utf8) : isErrorText ? withoutEcho(text) : withoutHashes(text)
       if let shown {
         redacted.append(UnsafeRawBufferPointer(rebasing: response[copied..<start]))
@@ -105,7 +107,7 @@ extension Secrets {
     _ text: UnsafeRawBufferPointer
   ) -> (words: [(range: Range<Int>, value: [UInt8])], isWhole: Bool) {
     var words: [(range: Range<Int>, value: [UInt8])] = []
-    guard var position = text.firstIndex(of: UInt8(ascii: "]")).map({ $0 + 2 }) else { return (words, false) }
+    guard var position = MonitorLine.wordsStart(text) else { return (words, false) }
     while position < text.count {
       guard text[position] == UInt8(ascii: "\"") else { return (words, false) }
       var end = position + 1

@@ -57,14 +57,13 @@ struct Subscriptions {
     return (word == "message" || word == "smessage") && array.count == 3 || word == "pmessage" && array.count == 4
   }
 
-  /// Whether a response is a line of MONITOR: `1339518083.107412 [0 127.0.0.1:60866] "keys" "*"`.
+  /// Whether a response is a line of MONITOR.
   static func isMonitorLine(_ response: UnsafeRawBufferPointer) -> Bool {
     guard var reader = value(of: response, type: "simple_string") else { return false }
     // Also of a line that is longer than lines are kept.
     reader.skipCutMark()
     guard let text = try? reader.readString() else { return false }
-    let stamp = text.prefix { (0x30...0x39).contains($0) || $0 == UInt8(ascii: ".") }
-    return stamp.count >= 12 && text.dropFirst(stamp.count).starts(with: " [".utf8)
+    return MonitorLine.wordsStart(text) != nil
   }
 
   static func isSimpleString(_ expected: StaticString, _ response: UnsafeRawBufferPointer) -> Bool {
