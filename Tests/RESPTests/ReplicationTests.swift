@@ -54,6 +54,27 @@ import Testing
       ])
   }
 
+  /// The snapshot on a connection of its own: of Redis 8 the stream follows at once, of Valkey 8 behind a second PSYNC.
+  @Test func snapshotOnAnotherConnection() throws {
+    let stream = ["SELECT [3] (replication)", "SET [a, 1] (replication)"]
+    #expect(
+      try Decoded(.command("PSYNC ? -1"), .server("+RDBCHANNELSYNC 7\r\n"), .server(Self.stream)).lines
+        == ["PSYNC [?, -1] → simple_string RDBCHANNELSYNC 7"] + stream)
+    #expect(
+      try Decoded(
+        .command("PSYNC ? -1"), .server("+DUALCHANNELSYNC\r\n"), .command("PSYNC 8a28b05e 12"),
+        .server("+CONTINUE\r\n" + Self.stream)
+      ).lines == [
+        "PSYNC [?, -1] → simple_string DUALCHANNELSYNC", "PSYNC [8a28b05e, 12] → simple_string CONTINUE",
+      ] + stream)
+    for (head, end) in [("$9\r\n", ""), ("$EOF:\(Self.mark)\r\n", Self.mark)] {
+      let offset = "$ENDOFF:12 8a28b05e8fd3b7d5f7e9d3b5d3c2a1908f7e6d5c 0 7\r\n"
+      #expect(
+        try Decoded(.command("SYNC"), .server("\n" + offset), .server(head + "REDIS0011" + end)).lines
+          == ["SYNC [] → rdb cut[9, REDIS0011] (cut, replication)"])
+    }
+  }
+
   /// The old form has no line before the snapshot, which is its answer: the latency is that of the transfer.
   @Test func oldSync() throws {
     let decoded = try Decoded(

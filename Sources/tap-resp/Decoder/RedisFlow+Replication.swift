@@ -2,12 +2,15 @@
 import TapWire
 
 extension ReplicationStream {
-  /// The stream behind PSYNC's answer, if there is one: `+FULLRESYNC id offset` with a snapshot, `+CONTINUE` without.
+  /// The stream behind PSYNC's answer, if there is one: `+FULLRESYNC id offset` with a snapshot, `+CONTINUE` without, and
+  /// without as well `+RDBCHANNELSYNC id` (Redis 8), where the snapshot comes on a connection of its own.
   convenience init?(announcedBy response: UnsafeRawBufferPointer) {
     guard let text = Subscriptions.simpleString(response) else { return nil }
     if text.starts(with: "FULLRESYNC ".utf8) {
       self.init(hasSnapshot: true)
-    } else if text.elementsEqual("CONTINUE".utf8) || text.starts(with: "CONTINUE ".utf8) {
+    } else if text.elementsEqual("CONTINUE".utf8) || text.starts(with: "CONTINUE ".utf8)
+      || text.starts(with: "RDBCHANNELSYNC ".utf8)
+    {
       self.init(hasSnapshot: false)
     } else {
       return nil

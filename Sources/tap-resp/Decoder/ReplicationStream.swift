@@ -5,7 +5,8 @@ import TapWire
 /// Reads a replication stream, across any split (replication.c of redis-server).
 ///
 /// The snapshot, an RDB file, comes as `$N\r\n` and N bytes, or as `$EOF:` with a mark of 40 bytes that stands behind it
-/// again. In both forms no CRLF follows. Before it the master may send line feeds to keep the connection alive.
+/// again. In both forms no CRLF follows. Before it the master may send line feeds to keep the connection alive, and Valkey 8
+/// where the snapshot has this connection for itself `$ENDOFF:` with the offset at which the stream goes on elsewhere.
 final class ReplicationStream {
   private enum Phase {
     case snapshotHead
@@ -86,6 +87,7 @@ final class ReplicationStream {
     let text = content.bytes
     guard let type = text.first else { return }
     let rest = UnsafeRawBufferPointer(rebasing: text.dropFirst())
+    if type == UInt8(ascii: "$"), rest.starts(with: "ENDOFF:".utf8) { return }
     if type == UInt8(ascii: "$"), rest.count == 4 + ReplicationStream.markBytes, rest.starts(with: "EOF:".utf8) {
       mark = Array(rest.dropFirst(4))
       phase = .marked
