@@ -12,7 +12,8 @@ public enum Verdict: Sendable {
 
 /// The first bytes of a flow in both directions, up to `UndecidedFlow.evidenceBytes` each.
 ///
-/// They begin anywhere where the flow was open before the capture, and behind the gap where one came before the verdict.
+/// They begin anywhere where the flow was open before the capture, and behind the gap where one came before the verdict. Of
+/// such a flow the evidence of a direction is the latest: once it is full it begins again with the next frame.
 public struct FlowEvidence {
   /// Which side the process is; unknown where no flow frame came.
   public let role: Role
@@ -20,18 +21,21 @@ public struct FlowEvidence {
   public let isInterleaved: Bool
   /// Whether both directions begin with the connection's first byte.
   public let isFromBeginning: Bool
+  /// Whether this is all there will be: the flow has ended, or no more of it is held back.
+  public let isFinal: Bool
   /// `FlowFrame.connectionHash`; 0 where no flow frame came, too.
   public let connectionHash: UInt32
   public let sent: UnsafeRawBufferPointer
   public let received: UnsafeRawBufferPointer
 
   package init(
-    role: Role, isInterleaved: Bool, isFromBeginning: Bool, connectionHash: UInt32 = 0, sent: UnsafeRawBufferPointer,
-    received: UnsafeRawBufferPointer
+    role: Role, isInterleaved: Bool, isFromBeginning: Bool, isFinal: Bool = false, connectionHash: UInt32 = 0,
+    sent: UnsafeRawBufferPointer, received: UnsafeRawBufferPointer
   ) {
     self.role = role
     self.isInterleaved = isInterleaved
     self.isFromBeginning = isFromBeginning
+    self.isFinal = isFinal
     self.connectionHash = connectionHash
     self.sent = sent
     self.received = received
@@ -97,11 +101,15 @@ public struct DecoderStage: Stage, ~Copyable {
 
   deinit { for id in flows.keys { flows[id]?.release() } }
 
+  /// The flows that the decoder gives up to make room for one more.
+  public typealias Excess = () -> [UInt64]
+
   /// All flows of a scope have ended: what the decoder has to say of them together.
   public typealias Finish = (inout Output) -> Void
 
   private let judge: Judge
   private let claim: Claim
+  private let excess: Excess
   private let finish: Finish
   private var flows = FlowTable<Unmanaged<FlowState>>()
   /// Flows of which no data has come.
@@ -114,9 +122,13 @@ public struct DecoderStage: Stage, ~Copyable {
   /// Flows that are remembered without data: 16 MiB. Any more are taken as they come, like those that nobody described.
   private static let maximumSilentFlows = 1 << 19
 
-  public init(judge: @escaping Judge, claim: @escaping Claim, finish: @escaping Finish = { _ in }) {
+  public init(
+    judge: @escaping Judge, claim: @escaping Claim, excess: @escaping Excess = { [] },
+    finish: @escaping Finish = { _ in }
+  ) {
     self.judge = judge
     self.claim = claim
+    self.excess = excess
     self.finish = finish
   }
 
@@ -150,9 +162,19 @@ public struct DecoderStage: Stage, ~Copyable {
     }
     flows[id] = nil
     recent.forget(id)
-    // Nobody claimed it while it lived.
-    if let undecided = state.undecided { settle(state, undecided, as: .reject, id: id, into: &output) }
+    if let undecided = state.undecided {
+      // What has passed already cannot be claimed any more.
+      let isClaimed = !undecided.isPassing && judge(state.evidence(undecided, isFinal: true)) == .claim
+      settle(state, undecided, as: isClaimed ? .claim : .reject, id: id, into: &output)
+    }
     state.close(at: time, into: &output)
+  }
+
+  /// The decoder has given up a flow: if it goes on, that is the middle of it.
+  private mutating func forget(_ id: UInt64, into output: inout Output) {
+    guard let origin = flows[id]?.takeUnretainedValue().originOfTheRest else { return }
+    end(id, at: nil, into: &output)
+    if silent.count < Self.maximumSilentFlows { silent[id] = origin }
   }
 
   private mutating func state(of id: UInt64) -> FlowState {
@@ -229,10 +251,10 @@ public struct DecoderStage: Stage, ~Copyable {
   private mutating func decide(
     _ state: FlowState, _ undecided: UndecidedFlow, id: UInt64, into output: inout Output
   ) {
-    let evidence = state.evidence(undecided)
+    let isFull = undecided.held.count > UndecidedFlow.maximumHeldBytes || heldBytes > Self.maximumHeldBytes
+    let evidence = state.evidence(undecided, isFinal: isFull && !undecided.isPassing)
     let verdict = judge(evidence)
     if verdict != .undecided { return settle(state, undecided, as: verdict, id: id, into: &output) }
-    let isFull = undecided.held.count > UndecidedFlow.maximumHeldBytes || heldBytes > Self.maximumHeldBytes
     guard isFull || undecided.isPassing else { return }
     // Two sides that began with so much that says nothing are of another protocol. In the middle of a large value there is
     // nothing to know yet; and where one side is silent its bytes may be lost, which is told only with the next that are not.
@@ -248,7 +270,10 @@ public struct DecoderStage: Stage, ~Copyable {
   ) {
     heldBytes -= undecided.held.count
     state.undecided = nil
-    if verdict == .claim { state.claim(with: claim(id, state.evidence(undecided))) }
+    if verdict == .claim {
+      for quiet in excess() { forget(quiet, into: &output) }
+      state.claim(with: claim(id, state.evidence(undecided)))
+    }
     undecided.forEachHeldFrame { frame in
       if frame.kind == .data, let data = try? DataFrame(frame), state.deliver(data, into: &output) { return }
       if frame.kind == .gap, let gap = try? GapFrame(frame) { state.deliver(gap, into: &output) }

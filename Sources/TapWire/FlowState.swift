@@ -31,7 +31,7 @@ final class FlowState {
 
   init(_ origin: FlowOrigin) {
     self.origin = origin
-    undecided = UndecidedFlow(hasLoss: origin.hasLoss)
+    undecided = UndecidedFlow(isJoined: !origin.isWhole || origin.hasLoss)
   }
 
   deinit { decoder?.release() }
@@ -39,6 +39,13 @@ final class FlowState {
   func claim(with decoder: FlowDecoder) { self.decoder = Unmanaged.passRetained(decoder) }
 
   var isClaimed: Bool { decoder != nil }
+
+  /// What is known of the flow, if it is taken up again later.
+  var originOfTheRest: FlowOrigin {
+    var origin = origin
+    origin.isWhole = false
+    return origin
+  }
 
   /// Hands data to the decoder as one continuous stream: what is missing is announced, what came already is dropped.
   /// Returns false where the flow has no decoder.
@@ -56,7 +63,9 @@ final class FlowState {
   }
 
   /// What `undecided` holds, with what is known of the flow.
-  func evidence(_ undecided: UndecidedFlow) -> FlowEvidence { undecided.evidence(of: origin) }
+  func evidence(_ undecided: UndecidedFlow, isFinal: Bool = false) -> FlowEvidence {
+    undecided.evidence(of: origin, isFinal: isFinal)
+  }
 
   func close(at time: UInt64?, into output: inout Output) {
     decoder?.takeUnretainedValue().close(at: time, into: &output)
@@ -149,16 +158,17 @@ final class UndecidedFlow {
   private(set) var held = ByteBuffer(capacityBytes: 256)
   private var sent = ByteBuffer(capacityBytes: 64)
   private var received = ByteBuffer(capacityBytes: 64)
-  /// Whether bytes are missing in front of the evidence.
-  private var hasLoss: Bool
-  /// Set once more was held than may be: frames pass, each is looked at by itself, and a claim begins with the last one.
+  /// Whether there were bytes in front of the evidence, or are some missing.
+  private var isJoined: Bool
+  /// Set once more was held than may be: frames pass, the last one of each direction is looked at, and a claim begins with
+  /// the last of both.
   private(set) var isPassing = false
 
-  init(hasLoss: Bool) { self.hasLoss = hasLoss }
+  init(isJoined: Bool) { self.isJoined = isJoined }
 
-  func evidence(of origin: FlowOrigin) -> FlowEvidence {
+  func evidence(of origin: FlowOrigin, isFinal: Bool) -> FlowEvidence {
     FlowEvidence(
-      role: origin.role, isInterleaved: origin.isInterleaved, isFromBeginning: origin.isWhole && !hasLoss,
+      role: origin.role, isInterleaved: origin.isInterleaved, isFromBeginning: !isJoined, isFinal: isFinal,
       connectionHash: origin.connectionHash, sent: sent.bytes, received: received.bytes)
   }
 
@@ -166,30 +176,26 @@ final class UndecidedFlow {
   func pass() {
     held.removeAll()
     held.shrink(toCapacityBytes: 256)
-    sent.removeAll()
-    received.removeAll()
-    hasLoss = true
+    isJoined = true
     isPassing = true
   }
 
   func hold(_ frame: Frame, data: DataFrame) {
     held.append(frame.encoded)
-    if data.direction == .sent {
-      UndecidedFlow.keep(data.bytes, in: &sent)
-    } else {
-      UndecidedFlow.keep(data.bytes, in: &received)
-    }
+    if data.direction == .sent { keep(data.bytes, in: &sent) } else { keep(data.bytes, in: &received) }
   }
 
   func hold(_ frame: Frame, gap: GapFrame) {
     held.append(frame.encoded)
     // What stood before the gap was not enough; what stands behind it is no continuation. Judge that by itself.
     if gap.direction == .sent { sent.removeAll() } else { received.removeAll() }
-    hasLoss = true
+    isJoined = true
   }
 
-  private static func keep(_ bytes: UnsafeRawBufferPointer, in evidence: inout ByteBuffer) {
-    evidence.append(UnsafeRawBufferPointer(rebasing: bytes.prefix(evidenceBytes - evidence.count)))
+  private func keep(_ bytes: UnsafeRawBufferPointer, in evidence: inout ByteBuffer) {
+    // In the middle of a large value there is nothing to know; what comes behind it tells.
+    if isPassing || isJoined && evidence.count == Self.evidenceBytes { evidence.removeAll() }
+    evidence.append(UnsafeRawBufferPointer(rebasing: bytes.prefix(Self.evidenceBytes - evidence.count)))
   }
 
   func forEachHeldFrame(_ body: (Frame) -> Void) {

@@ -83,6 +83,77 @@ import Testing
       ])
   }
 
+  /// Any command that redis-server has, not only those that people send by hand.
+  @Test(arguments: ["HINCRBY h f 1", "eval_ro 'return 1' 0", "XADD s * a b", "SENTINEL masters", "\"LOLWUT\""])
+  func anyInlineCommandIsClaimed(_ line: String) throws {
+    let decoded = try Decoded(.client(line + "\r\n"), .server(":1\r\n"), .command("GET a"), .server("$-1\r\n"))
+    #expect(decoded.lines.count == 2 && decoded.lines.last == "GET [a] → null null")
+  }
+
+  /// RESP that goes through another protocol, joined in its middle: an upload of an AOF file, a page about RESP, a message.
+  @Test(
+    arguments: [
+      [
+        .client("PUT /dump HTTP/1.1\r\nContent-Length: 54\r\n\r\n"), .command("SET a 1"), .command("SET b 2"),
+        .server("HTTP/1.1 200 OK\r\n\r\n"),
+      ],
+      [.client("rest of the body\r\n"), .command("SET a 1"), .server("HTTP/1.1 200 OK\r\n\r\n")],
+      [.command("SET a 1"), .command("SET b 2"), .server("HTTP/1.1 200 OK\r\n\r\n")],
+      [.client("GET /doc HTTP/1.1\r\n\r\n"), .server("HTTP/1.1 200 OK\r\n\r\n$5\r\nhello\r\n")],
+      [.server("$5\r\nhello\r\n"), .client("GET /next HTTP/1.1\r\n\r\n"), .server("HTTP/1.1 200 OK\r\n\r\n+OK\r\n")],
+      [.client("RCmb\0\0\u{8}\n*1\r\n$4\r\nPING\r\n"), .server("RCmb\0\0\u{8}\n:1\r\n")],
+      [.client("PING\r\nPUB a 1\r\nx\r\n"), .server("+OK\r\nPONG\r\n+OK\r\n")],
+    ] as [[Event]], [Role.client, .server, .unknown])
+  func othersThatCarryRESPPass(_ events: [Event], role: Role) throws {
+    var conversation = Conversation(events)
+    conversation.isPreexisting = true
+    conversation.toldRole = role == .unknown ? .unknown : nil
+    if role != .unknown { conversation.role = role }
+    #expect(try Decoded(conversation).output == conversation.stream)
+  }
+
+  /// More than is held back of a flow: what passes is no reason to claim it, until both directions agree.
+  @Test func aLongUploadPasses() throws {
+    var upload = Conversation(
+      [.client(Array("end of a line\r\n".utf8) + Array(repeating: encode("SET", "key", "value"), count: 5000).joined())]
+        + [.server("HTTP/1.1 200 OK\r\n\r\n")])
+    upload.isPreexisting = true
+    upload.split = { count in Array(repeating: 1000, count: count / 1000) + [count % 1000] }
+    #expect(try Decoded(upload).output == upload.stream)
+    // The same of a value, behind which Redis shows itself.
+    var value = Conversation([
+      .client(String(repeating: "v", count: 200_000) + "\r\n"), .server("+OK\r\n"), .command("GET a"),
+      .server("$1\r\n1\r\n"),
+    ])
+    value.isPreexisting = true
+    value.split = { count in Array(repeating: 16_384, count: count / 16_384) + [count % 16_384] }
+    #expect(try Decoded(value).lines.last == "GET [a] → bulk_string 1 (unvouched)")
+  }
+
+  /// Where the other direction is never seen, its end decides: a capture of one direction only.
+  @Test(arguments: [true, false]) func oneDirectionAlone(isPreexisting: Bool) throws {
+    var server = Conversation([.server("+OK\r\n"), .server("$2\r\nv1\r\n"), .server("*2\r\n$1\r\na\r\n$1\r\nb\r\n")])
+    server.isPreexisting = isPreexisting
+    server.role = .server
+    #expect(
+      try Decoded(server).exchanges.compactMap(\.response) == ["simple_string OK", "bulk_string v1", "array [a, b]"])
+    var client = Conversation([.command("GET a"), .command("GET b")])
+    client.isPreexisting = isPreexisting
+    #expect(try Decoded(client).exchanges.compactMap(\.request) == ["GET [a]", "GET [b]"])
+    // POP3 answers with lines that look like replies.
+    var other = Conversation([.server("+OK ready\r\n"), .server("+OK\r\n-ERR no\r\n")])
+    other.isPreexisting = isPreexisting
+    #expect(try Decoded(other).output == other.stream)
+  }
+
+  /// A subscriber that was there before the capture says nothing.
+  @Test func joinedSubscriber() throws {
+    var conversation = Conversation([.server("*3\r\n$7\r\nmessage\r\n$1\r\nc\r\n$1\r\nx\r\n")])
+    conversation.isPreexisting = true
+    conversation.isClosed = false
+    #expect(try Decoded(conversation).lines == ["→ array [message, c, x] (unvouched, push)"])
+  }
+
   @Test func inlineSyncIsClaimedByItsSnapshot() throws {
     #expect(
       try Decoded(.client("SYNC\r\n"), .server("\n"), .server("$9\r\n"), .server("REDIS0010")).lines

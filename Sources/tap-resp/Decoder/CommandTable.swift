@@ -70,6 +70,9 @@ final class CommandTable: Sendable {
     return entry.pointee.traits
   }
 
+  /// Whether any server is known to have a command of this name.
+  func knows(_ name: CommandName) -> Bool { slots[CommandTable.slot(of: name, in: slots)].name.length > 0 }
+
   /// The traits of a container's subcommand; of one that is not known only that.
   func traits(of container: String, subcommand: String) -> CommandTraits {
     subcommands[Array("\(container)|\(subcommand.uppercased())".utf8)] ?? CommandTraits()

@@ -9,7 +9,7 @@ extension RedisEvidence {
     case .server: return .received
     case .unknown:
       guard evidence.isFromBeginning else { return joinedRequestDirection(evidence) ?? .sent }
-      return judge(requests: evidence.sent, replies: evidence.received, isWhole: true) == .claim ? .sent : .received
+      return judgeBeginning(evidence.sent, evidence.received, isFinal: evidence.isFinal) == .claim ? .sent : .received
     }
   }
 
@@ -32,7 +32,7 @@ extension RedisEvidence {
   }
 
   /// A command whose name redis-server has.
-  private static func namesCommand(_ bytes: UnsafeRawBufferPointer) -> Bool {
+  static func namesCommand(_ bytes: UnsafeRawBufferPointer) -> Bool {
     guard holdsCommand(bytes), let heads = commandHeads(bytes) else { return false }
     let name = bytes[heads.nameStart...].prefix(heads.nameBytes)
     guard name.count == heads.nameBytes else { return false }

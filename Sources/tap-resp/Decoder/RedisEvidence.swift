@@ -4,28 +4,24 @@ import TapWire
 package enum RedisEvidence {
   /// Judges the first bytes of a flow, by both directions where one is not enough.
   package static func judge(_ evidence: FlowEvidence) -> Verdict {
-    let isWhole = evidence.isFromBeginning
+    let (sent, received) = (evidence.sent, evidence.received)
+    let judge = evidence.isFromBeginning ? judgeBeginning : judgeJoined
     switch evidence.role {
-    case .client: return judge(requests: evidence.sent, replies: evidence.received, isWhole: isWhole)
-    case .server: return judge(requests: evidence.received, replies: evidence.sent, isWhole: isWhole)
+    case .client: return judge(sent, received, evidence.isFinal)
+    case .server: return judge(received, sent, evidence.isFinal)
+    case .unknown where !evidence.isFromBeginning:
+      guard let direction = joinedRequestDirection(evidence) else {
+        return isForeign(sent) || isForeign(received) ? .reject : .undecided
+      }
+      return direction == .sent
+        ? judgeJoined(sent, received, isFinal: evidence.isFinal)
+        : judgeJoined(received, sent, isFinal: evidence.isFinal)
     case .unknown:
-      guard isWhole else { return joinedRequestDirection(evidence) == nil ? .undecided : .claim }
-      let asClient = judge(requests: evidence.sent, replies: evidence.received, isWhole: isWhole)
-      let asServer = judge(requests: evidence.received, replies: evidence.sent, isWhole: isWhole)
+      let asClient = judgeBeginning(sent, received, isFinal: evidence.isFinal)
+      let asServer = judgeBeginning(received, sent, isFinal: evidence.isFinal)
       if asClient == .claim || asServer == .claim { return .claim }
       return asClient == .reject && asServer == .reject ? .reject : .undecided
     }
-  }
-
-  static func judge(
-    requests: UnsafeRawBufferPointer, replies: UnsafeRawBufferPointer, isWhole: Bool
-  ) -> Verdict {
-    if isWhole { return judgeBeginning(requests: requests, replies: replies) }
-    if holdsCommand(requests) { return .claim }
-    // Joined in the middle: a boundary somewhere behind the first bytes, in either direction.
-    if anyLine(requests, where: { holdsCommand($0) }) { return .claim }
-    if anyLine(replies, where: { holdsReplies($0) }) { return .claim }
-    return holdsInline(requests: requests, replies: replies) ? .claim : .undecided
   }
 
   /// An inline command that people send, and its reply.
@@ -34,7 +30,9 @@ package enum RedisEvidence {
     return holdsAnyReply(replies, to: line)
   }
 
-  private static func judgeBeginning(requests: UnsafeRawBufferPointer, replies: UnsafeRawBufferPointer) -> Verdict {
+  static func judgeBeginning(
+    _ requests: UnsafeRawBufferPointer, _ replies: UnsafeRawBufferPointer, isFinal: Bool
+  ) -> Verdict {
     if holdsCommand(requests, isFirstEnough: true) { return .claim }
     // A master that makes its snapshot keeps the connection of a replica alive by line feeds.
     let replies = UnsafeRawBufferPointer(rebasing: replies.drop { $0 == 0x0a })
@@ -46,7 +44,7 @@ package enum RedisEvidence {
     if startsWith(requests, "RCmb") { return .reject }
     let requests = behindEmptyCommands(requests)
     if holdsCommand(requests, isFirstEnough: true) { return .claim }
-    guard let first = requests.first else { return .undecided }
+    guard let first = requests.first else { return isFinal && isServersAlone(replies) ? .claim : .undecided }
     if first == UInt8(ascii: "*") {
       // What breaks the protocol behind a command's name, or is answered as nobody else does, is still Redis.
       if beginsCommand(requests) || startsWith(replies, "-ERR Protocol error: ") { return .claim }
@@ -62,7 +60,7 @@ package enum RedisEvidence {
     if beginsCommand(next) { return .claim }
     let isAnswerLine = replies.first.map { $0 == UInt8(ascii: "+") || $0 == UInt8(ascii: "-") } ?? true
     guard name(of: line) == "AUTH", !next.isEmpty, isAnswerLine else { return .undecided }
-    return judgeBeginning(requests: next, replies: behindFirstLine(replies))
+    return judgeBeginning(next, behindFirstLine(replies), isFinal: isFinal)
   }
 
   /// The bytes behind empty lines and arrays without elements, which redis-server skips.
@@ -110,7 +108,7 @@ package enum RedisEvidence {
   }
 
   /// Several elements that end where they say, at least one of them of counted length.
-  private static func holdsReplies(_ bytes: UnsafeRawBufferPointer) -> Bool {
+  static func holdsReplies(_ bytes: UnsafeRawBufferPointer) -> Bool {
     guard let first = bytes.first, first == UInt8(ascii: "$") || first == UInt8(ascii: "*") else { return false }
     return Boundary.replies(bytes, at: 0) == .holds
   }
@@ -126,6 +124,8 @@ package enum RedisEvidence {
       return false
     }
     if first == UInt8(ascii: "+") || first == UInt8(ascii: "-") {
+      // NATS has PING too, and +OK in front of its PONG.
+      if name(of: line) == "PING", startsWith(replies, "+OK\r\n") { return false }
       // POP3 has these commands too, and answers with +OK and -ERR; but its server speaks first, and with a text.
       guard ["QUIT", "AUTH"].contains(name(of: line)) else { return true }
       return startsWith(replies, "+OK\r\n") || startsWith(replies, "-WRONGPASS ") || startsWith(replies, "-NOAUTH ")
@@ -148,29 +148,18 @@ package enum RedisEvidence {
   /// redis-server repeats no more of a word.
   private static let longestRefusedWord = 128
 
-  /// Commands that people and health checks send inline.
-  private static let inlineCommands: Set<String> = [
-    "PING", "ECHO", "GET", "SET", "DEL", "EXISTS", "INCR", "DECR", "INCRBY", "DECRBY", "INFO", "AUTH", "SELECT", "QUIT",
-    "MONITOR", "DBSIZE", "KEYS", "SCAN", "TTL", "PTTL", "TYPE", "EXPIRE", "PERSIST", "HGET", "HSET", "HGETALL", "HDEL",
-    "HLEN", "HKEYS", "HVALS", "HMGET", "HMSET", "LPUSH", "RPUSH", "LPOP", "RPOP", "LRANGE", "LLEN", "LINDEX", "SADD",
-    "SREM", "SMEMBERS", "SCARD", "SISMEMBER", "ZADD", "ZRANGE", "ZREM", "ZCARD", "ZSCORE", "MGET", "MSET", "APPEND",
-    "STRLEN", "GETSET", "SETEX", "SETNX", "FLUSHALL", "FLUSHDB", "CONFIG", "CLIENT", "COMMAND", "HELLO", "RESET",
-    "SUBSCRIBE", "PSUBSCRIBE", "UNSUBSCRIBE", "PUBLISH", "MULTI", "EXEC", "DISCARD", "WATCH", "EVAL", "SYNC", "PSYNC",
-    "REPLCONF", "ROLE", "TIME", "SHUTDOWN", "SAVE", "BGSAVE", "LASTSAVE", "SLOWLOG", "DEBUG", "OBJECT", "MEMORY",
-    "RANDOMKEY", "RENAME", "TOUCH", "UNLINK", "CLUSTER", "LATENCY", "ACL",
-  ]
-
+  /// Whether a line begins with a command that redis-server has.
   private static func isKnownInline(_ line: String) -> Bool {
     // `GET /path HTTP/1.1` is known to another protocol.
-    inlineCommands.contains(name(of: line)) && !line.contains(" HTTP/")
+    CommandTable.shared.knows(CommandName(name(of: line))) && !line.contains(" HTTP/")
   }
 
   private static func name(of line: String) -> String {
-    let word = line.drop { $0 == " " || $0 == "\"" || $0 == "'" }.prefix { $0.isLetter }
+    let word = line.drop { $0 == " " || $0 == "\"" || $0 == "'" }.prefix { $0.isLetter || $0 == "_" }
     return word.uppercased()
   }
 
-  private static func firstLine(_ bytes: UnsafeRawBufferPointer) -> String? {
+  static func firstLine(_ bytes: UnsafeRawBufferPointer) -> String? {
     guard let end = bytes.firstIndex(of: 0x0a) else { return nil }
     return String(decoding: bytes[..<end].filter { $0 != 0x0d }, as: UTF8.self)
   }
@@ -190,11 +179,11 @@ package enum RedisEvidence {
     return false
   }
 
-  private static func isReplyType(_ byte: UInt8) -> Bool { "+-:$*_#,(!=%~>|".utf8.contains(byte) }
+  static func isReplyType(_ byte: UInt8) -> Bool { "+-:$*_#,(!=%~>|".utf8.contains(byte) }
 
   private static func isLetter(_ byte: UInt8) -> Bool { (0x41...0x5a).contains(byte & 0xdf) }
 
-  private static func startsWith(_ bytes: UnsafeRawBufferPointer, _ text: StaticString) -> Bool {
+  static func startsWith(_ bytes: UnsafeRawBufferPointer, _ text: StaticString) -> Bool {
     bytes.count >= text.utf8CodeUnitCount
       && bytes.starts(with: UnsafeBufferPointer(start: text.utf8Start, count: text.utf8CodeUnitCount))
   }
