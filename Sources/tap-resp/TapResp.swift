@@ -47,7 +47,7 @@ struct TapResp: ParsableCommand {
         sample?.includes(id, evidence) == false
           ? FlowDecoder() : RedisFlow(id: id, evidence: evidence, context: context)
       },
-      finish: context.finish)
+      excess: context.takeQuietest, finish: context.finish)
     var loop = StageLoop(program: "tap-resp")
     throw ExitCode(loop.run(&stage).rawValue)
   }

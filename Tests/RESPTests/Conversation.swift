@@ -120,7 +120,7 @@ struct Decoded {
     var stage = DecoderStage(
       judge: RedisEvidence.judge,
       claim: { id, evidence in RedisFlow(id: id, evidence: evidence, context: context) },
-      finish: context.finish)
+      excess: context.takeQuietest, finish: context.finish)
     let run = StageRun(&stage, program: "tap-resp", input: stream)
     #expect(run.status == .success)
     output = run.output

@@ -70,6 +70,32 @@ import Testing
     }
   }
 
+  /// More connections than may be: those silent for longest are forgotten, and it is said; what waited goes out.
+  @Test func moreFlowsThanMayBe() throws {
+    var stream = Stream()
+    let count = RESPLimits.flows + 10
+    for flow in 1...count {
+      var conversation = Conversation([flow == 1 ? .command("BLPOP q 0") : .command("GET a"), .server("$-1\r\n")])
+      if flow == 1 { conversation.events.removeLast() }
+      conversation.startNanoseconds += UInt64(flow) * 1_000_000
+      conversation.isClosed = false
+      stream.bytes += conversation.encoded(flow: UInt64(flow))
+    }
+    // The first speaks again, long after it was forgotten: its reply belongs to nothing that is known.
+    stream.append([3, 1, 1, 9_000_000_000_000, 0, .bytes(Array("*2\r\n$1\r\nq\r\n$1\r\nv\r\n".utf8))])
+    stream.append([3, 1, 0, 9_000_000_001_000, 31, .bytes(encode("GET", "b"))])
+    let decoded = try Decoded(stream.ended)
+    let first = decoded.exchanges.filter { $0.flow == 1 }.map(\.description)
+    #expect(
+      first == [
+        "BLPOP [q, 0] (unanswered, blocking)", "→ array [q, v] (unvouched, unrequested)",
+        "GET [b] (unvouched, unanswered)",
+      ])
+    #expect(decoded.exchanges.count == count + 2)
+    #expect(
+      decoded.notices.contains { $0.text.hasPrefix("\(RESPLimits.flows / 8) times a Redis connection was forgotten") })
+  }
+
   /// What many flows hold together is cut from the largest, also where a value has just ended.
   @Test(arguments: [65_536, 20_000]) func manyFlowsHoldTooMuch(frameBytes: Int) throws {
     var stream = Stream()

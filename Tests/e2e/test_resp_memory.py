@@ -146,6 +146,27 @@ def confirmations(scale):
     yield from chunks(1, 1, replies, 16 << 10)
 
 
+def open_connections(scale):
+    """60,000 at scale 2, each of which has said its name and something that was answered, and stays open."""
+    hello = command(b"HELLO", b"3", b"SETNAME", b"worker:" + b"w" * 200)
+    get = command(b"GET", b"k")
+    for number in range(1, 30_000 * scale + 1):
+        yield flow(number)
+    for number in range(1, 30_000 * scale + 1):
+        yield data(number, 0, 0, hello, number)
+        yield data(number, 1, 0, b"%1\r\n+proto\r\n:3\r\n", number)
+        yield data(number, 0, len(hello), get, number)
+        yield data(number, 1, 16, b"$1\r\nv\r\n", number)
+
+
+def announced_arguments(scale):
+    """Commands of 2 * 10^9 arguments that end behind the first."""
+    for number in range(1, 5000 * scale + 1):
+        yield flow(number)
+        yield data(number, 0, 0, b"*2000000000\r\n$4\r\nMSET\r\n$1\r\na\r\n")
+        yield framed(cbor2.dumps([5, number, 1000, "closed"]))
+
+
 def silent_flows(scale):
     return (flow(number) for number in range(1, 250_000 * scale + 1))
 
@@ -264,6 +285,8 @@ def endless_streamed_string(scale):
 CASES = [
     sets_and_gets,
     confirmations,
+    open_connections,
+    announced_arguments,
     silent_flows,
     lone_gaps,
     other_protocols,

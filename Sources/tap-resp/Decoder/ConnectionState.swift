@@ -3,15 +3,26 @@ import TapWire
 
 /// Follows the commands that set them; each counts only once the server has agreed.
 struct ConnectionState {
-  /// A name is kept up to this length.
-  private static let nameBytes = 256
+  /// A name: an item of CBOR, cut where it is longer than this.
+  private struct Name {
+    static let keptBytes = 256
+    let item: [UInt8]
+
+    init(_ name: UnsafeRawBufferPointer) {
+      var item = ByteBuffer(capacityBytes: name.count + 16)
+      item.appendString(Array(name))
+      var kept = ByteBuffer(capacityBytes: 16)
+      kept.appendCut(item: item.bytes, to: Name.keptBytes)
+      self.item = Array(kept.bytes)
+    }
+  }
 
   /// nil where it is not known: the connection was joined in its middle, or a command that may have set it was lost.
   private(set) var database: Int64?
-  private var clientName: [UInt8]?
-  private var library: [UInt8]?
-  private var libraryVersion: [UInt8]?
-  private var user: [UInt8]?
+  private var clientName: Name?
+  private var library: Name?
+  private var libraryVersion: Name?
+  private var user: Name?
   /// Set by every change, until it has been told.
   var isChanged: Bool
 
@@ -57,7 +68,9 @@ struct ConnectionState {
       user = nil
     case .auth:
       // AUTH password is for the user "default".
-      user = request.argumentCount < 2 ? Array("default".utf8) : request.argumentBytes(0).map { Array($0) }
+      user =
+        request.argumentCount < 2
+        ? Array("default".utf8).withUnsafeBytes { Name($0) } : request.argumentBytes(0).map(Name.init)
     case .hello:
       followHello(request)
     default:
@@ -71,7 +84,7 @@ struct ConnectionState {
     while let option = request.argument(index)?.uppercased() {
       switch option {
       case "AUTH":
-        user = request.argumentBytes(index + 1).map { Array($0) }
+        user = request.argumentBytes(index + 1).map(Name.init)
         index += 3
       case "SETNAME":
         setClientName(request.argumentBytes(index + 1))
@@ -87,8 +100,8 @@ struct ConnectionState {
     case "SETNAME": setClientName(request.argumentBytes(1))
     case "SETINFO":
       switch request.argument(1)?.uppercased() {
-      case "LIB-NAME": library = request.argumentBytes(2).map { Array($0) }
-      case "LIB-VER": libraryVersion = request.argumentBytes(2).map { Array($0) }
+      case "LIB-NAME": library = request.argumentBytes(2).map(Name.init)
+      case "LIB-VER": libraryVersion = request.argumentBytes(2).map(Name.init)
       default: break
       }
     default: break
@@ -97,13 +110,13 @@ struct ConnectionState {
 
   private mutating func setClientName(_ name: UnsafeRawBufferPointer?) {
     // An empty one takes it away.
-    clientName = name?.isEmpty == true ? nil : name.map { Array($0) }
+    clientName = name?.isEmpty == true ? nil : name.map(Name.init)
   }
 
   /// The state of a connection frame; of a name that is hidden only its length is told.
   func encoded(hidingNames: Bool) -> ByteBuffer {
     var map = ByteBuffer(capacityBytes: 64)
-    let names: [(StaticString, [UInt8]?)] = [
+    let names: [(StaticString, Name?)] = [
       ("client_name", clientName), ("library", library), ("library_version", libraryVersion), ("user", user),
     ]
     map.appendMapHead((database == nil ? 0 : 1) + names.count { $0.1 != nil })
@@ -114,24 +127,8 @@ struct ConnectionState {
     for (name, value) in names {
       guard let value else { continue }
       map.appendText(name)
-      if hidingNames { map.appendHidden(value) } else { map.appendCut(value, to: ConnectionState.nameBytes) }
+      value.item.withUnsafeBytes { if hidingNames { map.appendHidden($0) } else { map.append($0) } }
     }
     return map
-  }
-}
-
-extension ByteBuffer {
-  /// Writes of a string only how long it is.
-  mutating func appendHidden(_ string: [UInt8]) {
-    var item = ByteBuffer(capacityBytes: string.count + 16)
-    item.appendString(string)
-    appendHidden(item.bytes)
-  }
-
-  /// Writes a string, of which no more than `limit` bytes are kept.
-  mutating func appendCut(_ string: [UInt8], to limit: Int) {
-    var item = ByteBuffer(capacityBytes: string.count + 16)
-    item.appendString(string)
-    appendCut(item: item.bytes, to: limit)
   }
 }

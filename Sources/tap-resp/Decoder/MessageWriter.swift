@@ -3,7 +3,7 @@ import TapWire
 
 /// The messages of one direction as CBOR, one behind the other; the last one may still be coming.
 struct MessageWriter: ~Copyable {
-  var bytes = ByteBuffer(capacityBytes: 256)
+  var bytes = ByteBuffer(capacityBytes: 16)
   /// Where the message that is coming begins.
   private(set) var messageStart = 0
   /// The string that is coming: where its head stands, how long it will be, how much of it is to be kept.

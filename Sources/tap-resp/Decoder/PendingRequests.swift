@@ -68,7 +68,7 @@ struct PendingRequest {
 
 /// A queue in a ring of memory: it allocates nothing in the steady state, and moves nothing.
 struct PendingRequests: ~Copyable {
-  private static let smallestCapacity = 16
+  private static let smallestCapacity = 2
   private static let usualCapacity = 1024
   private var items = UnsafeMutablePointer<PendingRequest>.allocate(capacity: smallestCapacity)
   /// A power of two.

@@ -7,9 +7,13 @@ package enum RESPLimits {
   /// What all flows of the stage hold together, requests without a reply included. Beyond it the largest values are cut, and
   /// where that is not enough requests are given up.
   package static let stageBytes = 32 << 20
-  /// What the empty buffers of all flows keep together, two for each flow, and each of them at least and at most.
+  /// Flows that are decoded at once. Beyond it those are forgotten that have been silent for longest.
+  package static let flows = 1 << 14
+  /// What a flow takes while it waits, as measured, which is a part of what all flows hold.
+  static let flowBytes = 1200
+  /// What the empty buffers of all flows keep together, and each of them at least and at most.
   static let keptBytes = 8 << 20
-  static let smallestKeptBytes = 1 << 10
+  static let smallestKeptBytes = 256
   static let largestKeptBytes = 1 << 20
   /// A value is not cut below this; where that does not suffice, aggregates are cut.
   package static let smallestCutBytes = 64

@@ -8,6 +8,9 @@ package final class RedisContext {
   @exclusivity(unchecked) private var roomBytes = RESPLimits.stageBytes
   @exclusivity(unchecked) private(set) var keptBytes = RESPLimits.largestKeptBytes
   private var flows: [UInt64: Unowned] = [:]
+  private var forgottenFlows: UInt64 = 0
+  /// The parser that the last message was read with: nearly always the next flow's that needs one.
+  @exclusivity(unchecked) private var spareReplies: UnsafeMutablePointer<ReplyParser>?
   private var skippedBytes: UInt64 = 0
   private var skippedFlows: UInt64 = 0
   @exclusivity(unchecked) private var flags = ByteBuffer(capacityBytes: 128)
@@ -37,9 +40,45 @@ package final class RedisContext {
     noFlags = empty
   }
 
+  deinit { spareReplies.map { RedisContext.free($0) } }
+
   func add(_ flow: RedisFlow) {
     flows[flow.id] = Unowned(flow: flow)
+    heldBytes += RESPLimits.flowBytes
     shareKeptBytes()
+  }
+
+  /// The flows that are to end because there are more than may be: those that have been silent for longest, an eighth of all,
+  /// so that they are rarely looked for.
+  package func takeQuietest() -> [UInt64] {
+    guard flows.count >= RESPLimits.flows else { return [] }
+    let quietest = flows.values.map { (time: $0.flow.lastTime, id: $0.flow.id) }.sorted { $0 < $1 }
+      .prefix(RESPLimits.flows / 8)
+    forgottenFlows += UInt64(quietest.count)
+    return quietest.map(\.id)
+  }
+
+  @inline(__always)
+  func lendReplies() -> UnsafeMutablePointer<ReplyParser> {
+    if let spareReplies {
+      self.spareReplies = nil
+      return spareReplies
+    }
+    let made = UnsafeMutablePointer<ReplyParser>.allocate(capacity: 1)
+    made.initialize(to: ReplyParser())
+    return made
+  }
+
+  @inline(__always)
+  func takeBack(_ replies: UnsafeMutablePointer<ReplyParser>) {
+    guard spareReplies == nil else { return RedisContext.free(replies) }
+    replies.pointee.becomeSpare()
+    spareReplies = replies
+  }
+
+  static func free(_ replies: UnsafeMutablePointer<ReplyParser>) {
+    replies.deinitialize(count: 1)
+    replies.deallocate()
   }
 
   /// What an empty buffer of a flow may keep for the next message: with few flows enough for large values, which
@@ -49,7 +88,7 @@ package final class RedisContext {
   private func shareKeptBytes() {
     let flowsAtMost = 1 << (Int.bitWidth - flows.count.leadingZeroBitCount)
     let share = min(
-      max(RESPLimits.keptBytes / (2 * flowsAtMost), RESPLimits.smallestKeptBytes), RESPLimits.largestKeptBytes)
+      max(RESPLimits.keptBytes / flowsAtMost, RESPLimits.smallestKeptBytes), RESPLimits.largestKeptBytes)
     let isLess = share < keptBytes
     keptBytes = share
     if isLess { for flow in flows.values { flow.flow.shrinkBuffers() } }
@@ -58,7 +97,7 @@ package final class RedisContext {
   func remove(_ flow: RedisFlow) {
     flows[flow.id] = nil
     shareKeptBytes()
-    heldBytes -= flow.heldBytes
+    heldBytes -= flow.heldBytes + RESPLimits.flowBytes
   }
 
   /// A flow ends of which so many bytes were no part of any exchange.
@@ -71,6 +110,16 @@ package final class RedisContext {
   /// The scope ends: says once what could not be decoded, however many flows it was.
   package func finish(into output: inout Output) {
     shaper?.finish(into: &output)
+    if forgottenFlows > 0 {
+      NoticeFrame(
+        stage: "tap-resp", severity: .warning, time: 0,
+        text: "\(forgottenFlows) times a Redis connection was forgotten that had been silent for longest, since "
+          + "\(RESPLimits.flows) were open: what it said later is decoded as if joined in its middle",
+        counters: [("forgotten_flows", forgottenFlows)]
+      ).append(to: &output.buffer)
+      output.endRecord()
+      forgottenFlows = 0
+    }
     guard skippedBytes > 0 else { return }
     NoticeFrame(
       stage: "tap-resp", severity: .warning, time: 0,

@@ -4,6 +4,30 @@ import TapWire
 extension RedisFlow {
   private static let unaccountedBytes: UInt = 256
 
+  /// Reads what the server says. It belongs to the connection while a message is coming: one that waits needs none.
+  var replies: ReplyParser {
+    @inline(__always) _read { yield borrowReplies().pointee }
+    @inline(__always) _modify { yield &borrowReplies().pointee }
+  }
+
+  @inline(__always)
+  private func borrowReplies() -> UnsafeMutablePointer<ReplyParser> {
+    if let borrowedReplies { return borrowedReplies }
+    let borrowed = context.lendReplies()
+    borrowedReplies = borrowed
+    return borrowed
+  }
+
+  /// Whether the parser of replies stands between two messages.
+  var areRepliesAtBoundary: Bool { borrowedReplies?.pointee.isAtBoundary ?? true }
+
+  /// Nothing more is to be read now: between two messages the parser knows nothing that counts.
+  func returnReplies() {
+    guard let borrowedReplies, borrowedReplies.pointee.isAtBoundary else { return }
+    context.takeBack(borrowedReplies)
+    self.borrowedReplies = nil
+  }
+
   /// Tells the stage how much is held.
   func account(into output: inout Output) {
     noteOtherHeldBytes()
@@ -12,7 +36,8 @@ extension RedisFlow {
 
   private func noteOtherHeldBytes() {
     otherHeldBytes =
-      replies.heldBytes + waiting.heldBytes + subscriptions.heldBytes + (commandSearch?.heldBytes ?? 0)
+      (borrowedReplies?.pointee.heldBytes ?? 0) + waiting.heldBytes + subscriptions.heldBytes
+      + (commandSearch?.heldBytes ?? 0)
       + (replySearch?.heldBytes ?? 0) + (replication?.commands.writer.bytes.count ?? 0) + (transaction?.heldBytes ?? 0)
   }
 
@@ -32,7 +57,9 @@ extension RedisFlow {
   func cutHeldValues(toBytes target: Int) {
     cutPendingValues(toBytes: target)
     if commands.writer.messageBytes > target { commands.makeRoom(leavingBytes: target) }
-    if replies.writer.messageBytes > target { replies.makeRoom(leavingBytes: target) }
+    if let borrowedReplies, borrowedReplies.pointee.writer.messageBytes > target {
+      borrowedReplies.pointee.makeRoom(leavingBytes: target)
+    }
     if let transaction, transaction.maps.count > target { transaction.makeRoom(leavingBytes: target) }
     if let replication, replication.commands.writer.messageBytes > target {
       replication.commands.makeRoom(leavingBytes: target)
@@ -70,6 +97,5 @@ extension RedisFlow {
   func shrinkBuffers() {
     pending.shrink()
     commands.writer.bytes.shrink(toCapacityBytes: max(context.keptBytes, commands.writer.bytes.count))
-    replies.writer.bytes.shrink(toCapacityBytes: max(context.keptBytes, replies.writer.bytes.count))
   }
 }

@@ -32,7 +32,8 @@ package final class RedisFlow: FlowDecoder {
   @exclusivity(unchecked) var pending = PendingRequests()
   @exclusivity(unchecked) var commands = CommandParser()
 
-  @exclusivity(unchecked) var replies = ReplyParser()
+  /// `replies`, as long as a message of the server is coming.
+  @exclusivity(unchecked) var borrowedReplies: UnsafeMutablePointer<ReplyParser>?
   /// Replies that were recorded before their request.
   @exclusivity(unchecked) var waiting = WaitingReplies()
   @exclusivity(unchecked) var subscriptions = Subscriptions()
@@ -86,6 +87,8 @@ package final class RedisFlow: FlowDecoder {
     noteMode()
   }
 
+  deinit { borrowedReplies.map { RedisContext.free($0) } }
+
   // MARK: Bytes
 
   package override func receive(_ data: DataFrame, into output: inout Output) {
@@ -116,6 +119,7 @@ package final class RedisFlow: FlowDecoder {
     }
     account(into: &output)
     noteMode()
+    returnReplies()
   }
 
   /// Looks at everything that can be special about the connection. Called whenever some of it may have changed, so that the
@@ -128,7 +132,7 @@ package final class RedisFlow: FlowDecoder {
       context.changesNothing && replication == nil && !wasUnvouched && !state.isChanged && !isMonitoring
       && !subscriptions.isActive
       && !subscriptions.areSilent
-      && replySearch == nil && replies.isAtBoundary && transaction == nil
+      && replySearch == nil && areRepliesAtBoundary && transaction == nil
   }
 
   // MARK: Losses and the end
@@ -157,10 +161,12 @@ package final class RedisFlow: FlowDecoder {
     }
     account(into: &output)
     noteMode()
+    returnReplies()
   }
 
   package override func close(at time: UInt64?, into output: inout Output) {
     finishAll(into: &output)
+    returnReplies()
     context.noteSkipped(skippedBytes + (replication?.skippedBytes ?? 0))
     context.remove(self)
   }

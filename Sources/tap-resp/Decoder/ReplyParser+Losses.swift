@@ -59,6 +59,13 @@ extension ReplyParser {
     return true
   }
 
+  /// The next message may be another connection's: forgets what the last one leaves behind.
+  mutating func becomeSpare() {
+    topElements = nil
+    writer.clear(keepingBytes: RESPLimits.largestKeptBytes)
+    interruptedWriter.clear(keepingBytes: RESPLimits.largestKeptBytes)
+  }
+
   /// Stands at a boundary again.
   mutating func startOver() {
     if isInterrupting { resume() }

@@ -75,7 +75,7 @@ package final class Checks {
     var stage = DecoderStage(
       judge: RedisEvidence.judge,
       claim: { id, evidence in RedisFlow(id: id, evidence: evidence, context: context) },
-      finish: context.finish)
+      excess: context.takeQuietest, finish: context.finish)
     for step in scenario.steps {
       switch step {
       case .data(let flow, let direction, let time, let offset, let bytes):
