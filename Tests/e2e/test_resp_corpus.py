@@ -50,7 +50,7 @@ class Bytes(Client):
         # An attribute belongs to the value behind it, and a push inside of an aggregate is no element.
         kind = self._buffer[self._position : self._position + 1]
         if kind in (b"|", b">"):
-            length = int(self._line()[1:])
+            length = int(self.read_line()[1:])
             content = [super(Bytes, self).read() for _ in range(length * (2 if kind == b"|" else 1))]
             if kind == b"|" or self.depth:
                 return self.read()

@@ -88,7 +88,7 @@ class Client:
 
     def read(self):
         """The next value, whatever its type."""
-        line = self._line()
+        line = self.read_line()
         kind, rest = line[:1], line[1:]
         if kind == b"+":
             return Simple(rest)
@@ -130,7 +130,8 @@ class Client:
         self.received_bytes += len(received)
         self._buffer += received
 
-    def _line(self):
+    def read_line(self):
+        """Up to the next CRLF."""
         scanned = self._position
         while (end := self._buffer.find(b"\r\n", scanned)) < 0:
             scanned = max(self._position, len(self._buffer) - 1)
@@ -142,8 +143,17 @@ class Client:
         return line
 
     def _bulk(self, length):
-        while len(self._buffer) - self._position < length + 2:
+        return self.read_bytes(length + 2)[:-2]
+
+    def read_bytes(self, length):
+        while len(self._buffer) - self._position < length:
             self._fill()
         value = bytes(self._buffer[self._position : self._position + length])
-        self._position += length + 2
+        self._position += length
         return value
+
+    def read_to(self, mark):
+        """The bytes before the mark, which is read too."""
+        while (end := self._buffer.find(mark, self._position)) < 0:
+            self._fill()
+        return self.read_bytes(end + len(mark) - self._position)[: -len(mark)]

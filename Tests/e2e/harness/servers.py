@@ -33,19 +33,22 @@ class RedisServer:
 
     def __init__(self, directory, *options):
         self.directory = str(directory)
+        self.options = list(map(str, options))
         os.makedirs(self.directory, exist_ok=True)
         program = redis_server_program(self.directory)
         # Between choosing a port and binding it somebody else may take it.
         for _ in range(5):
             self.port = free_port()
-            arguments = [program, "--port", str(self.port), "--bind", "127.0.0.1", "::1", "--save", ""]
-            arguments += ["--dir", self.directory, "--logfile", "redis.log", *options]
-            self.process = subprocess.Popen(arguments, stdin=subprocess.DEVNULL)
+            self.process = subprocess.Popen([program, *self._arguments()], stdin=subprocess.DEVNULL)
             if self._is_up():
                 return
             self.stop()
         with open(os.path.join(self.directory, "redis.log")) as log:
             raise AssertionError("redis-server did not start:\n" + log.read()[-2000:])
+
+    def _arguments(self):
+        arguments = ["--port", str(self.port), "--bind", "127.0.0.1", "::1", "--save", ""]
+        return arguments + ["--dir", self.directory, "--logfile", "redis.log", *self.options]
 
     def _is_up(self):
         deadline = time.monotonic() + 10
@@ -73,6 +76,22 @@ class RedisServer:
             except subprocess.TimeoutExpired:
                 self.process.kill()
                 self.process.wait()
+
+
+class Sentinel(RedisServer):
+    """The same program as a sentinel, which watches one master."""
+
+    def __init__(self, directory, master_port):
+        self.master_port = master_port
+        super().__init__(directory)
+
+    def _arguments(self):
+        # It writes what it finds out into its configuration, and takes none without a file.
+        path = os.path.join(self.directory, "sentinel.conf")
+        with open(path, "w") as file:
+            file.write(f"port {self.port}\nbind 127.0.0.1\ndir {self.directory}\nlogfile redis.log\n")
+            file.write(f"sentinel monitor watched 127.0.0.1 {self.master_port} 1\n")
+        return [path, "--sentinel"]
 
 
 def info(client, section):
