@@ -147,12 +147,12 @@ def confirmations(scale):
 
 
 def open_connections(scale):
-    """60,000 at scale 2, each of which has said its name and something that was answered, and stays open."""
+    """80,000 at scale 2, each of which has said its name and something that was answered, and stays open."""
     hello = command(b"HELLO", b"3", b"SETNAME", b"worker:" + b"w" * 200)
     get = command(b"GET", b"k")
-    for number in range(1, 30_000 * scale + 1):
+    for number in range(1, 40_000 * scale + 1):
         yield flow(number)
-    for number in range(1, 30_000 * scale + 1):
+    for number in range(1, 40_000 * scale + 1):
         yield data(number, 0, 0, hello, number)
         yield data(number, 1, 0, b"%1\r\n+proto\r\n:3\r\n", number)
         yield data(number, 0, len(hello), get, number)

@@ -8,7 +8,7 @@ package enum RESPLimits {
   /// where that is not enough requests are given up.
   package static let stageBytes = 32 << 20
   /// Flows that are decoded at once. Beyond it those are forgotten that have been silent for longest.
-  package static let flows = 1 << 14
+  package static let flows = (1 << 14) - 1
   /// What a flow takes while it waits, as measured, which is a part of what all flows hold.
   static let flowBytes = 1200
   /// What the empty buffers of all flows keep together, and each of them at least and at most.

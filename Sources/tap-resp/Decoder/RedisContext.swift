@@ -52,7 +52,7 @@ package final class RedisContext {
   /// so that they are rarely looked for.
   package func takeQuietest() -> [UInt64] {
     guard flows.count >= RESPLimits.flows else { return [] }
-    let quietest = flows.values.map { (time: $0.flow.lastTime, id: $0.flow.id) }.sorted { $0 < $1 }
+    let quietest = flows.map { (time: $1.flow.lastTime, id: $0) }.sorted { $0 < $1 }
       .prefix(RESPLimits.flows / 8)
     forgottenFlows += UInt64(quietest.count)
     return quietest.map(\.id)
