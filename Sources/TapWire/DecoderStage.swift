@@ -13,7 +13,7 @@ public enum Verdict: Sendable {
 /// The first bytes of a flow in both directions, up to `UndecidedFlow.evidenceBytes` each.
 ///
 /// They begin anywhere where the flow was open before the capture, and behind the gap where one came before the verdict. Of
-/// such a flow the evidence of a direction is the latest: once it is full it begins again with the next frame.
+/// such a flow the evidence is the latest: once both directions have spoken a full one begins again with the next frame.
 public struct FlowEvidence {
   /// Which side the process is; unknown where no flow frame came.
   public let role: Role

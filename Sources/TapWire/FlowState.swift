@@ -182,7 +182,11 @@ final class UndecidedFlow {
 
   func hold(_ frame: Frame, data: DataFrame) {
     held.append(frame.encoded)
-    if data.direction == .sent { keep(data.bytes, in: &sent) } else { keep(data.bytes, in: &received) }
+    if data.direction == .sent {
+      keep(data.bytes, in: &sent, isAnswered: !received.isEmpty)
+    } else {
+      keep(data.bytes, in: &received, isAnswered: !sent.isEmpty)
+    }
   }
 
   func hold(_ frame: Frame, gap: GapFrame) {
@@ -192,9 +196,11 @@ final class UndecidedFlow {
     isJoined = true
   }
 
-  private func keep(_ bytes: UnsafeRawBufferPointer, in evidence: inout ByteBuffer) {
-    // In the middle of a large value there is nothing to know; what comes behind it tells.
-    if isPassing || isJoined && evidence.count == Self.evidenceBytes { evidence.removeAll() }
+  /// `isAnswered`: the other direction has spoken, too.
+  private func keep(_ bytes: UnsafeRawBufferPointer, in evidence: inout ByteBuffer, isAnswered: Bool) {
+    // In the middle of a large value there is nothing to know; what comes behind it tells. The first bytes of a direction that
+    // is alone are all that will ever tell of it.
+    if isPassing || isJoined && isAnswered && evidence.count == Self.evidenceBytes { evidence.removeAll() }
     evidence.append(UnsafeRawBufferPointer(rebasing: bytes.prefix(Self.evidenceBytes - evidence.count)))
   }
 

@@ -140,6 +140,13 @@ import Testing
     var client = Conversation([.command("GET a"), .command("GET b")])
     client.isPreexisting = isPreexisting
     #expect(try Decoded(client).exchanges.compactMap(\.request) == ["GET [a]", "GET [b]"])
+    // More than is held back of a reply whose request was before the capture.
+    let large = Array("*3\r\n$1\r\na\r\n$1\r\nb\r\n$200000\r\n".utf8) + Array(repeating: 0x76, count: 200_000)
+    var joined = Conversation([.server(large), .server("\r\n"), .command("GET a"), .server("$1\r\n1\r\n")])
+    joined.isPreexisting = true
+    joined.split = { count in Array(repeating: 16_384, count: count / 16_384) + [count % 16_384] }
+    #expect(try Decoded(joined).lines.last == "GET [a] → bulk_string 1 (unvouched)")
+    #expect(try Decoded(joined).exchanges.count == 2)
     // POP3 answers with lines that look like replies.
     var other = Conversation([.server("+OK ready\r\n"), .server("+OK\r\n-ERR no\r\n")])
     other.isPreexisting = isPreexisting
