@@ -45,8 +45,10 @@ enum Boundary {
     var position = start
     var open: Int64 = 1
     var elements = 0
+    // Behind a whole reply, and not behind the head of an array of one element.
+    var isBetween = false
     while elements < sufficientElements {
-      if position == bytes.count { return open == 1 && elements > 0 || elements > 1 ? .holds : .needsMore }
+      if position == bytes.count { return isBetween || elements > 1 ? .holds : .needsMore }
       let type = bytes[position]
       switch type {
       case UInt8(ascii: "$"), UInt8(ascii: "="), UInt8(ascii: "!"):
@@ -74,7 +76,8 @@ enum Boundary {
       elements += 1
       // What is believed of the first bytes must not change with those that come in the same segment.
       if isFirstEnough, open <= 0 || elements > 1 { return .holds }
-      if open <= 0 { open = 1 }
+      isBetween = open <= 0
+      if isBetween { open = 1 }
     }
     return .holds
   }
