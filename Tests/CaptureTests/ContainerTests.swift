@@ -71,13 +71,41 @@ private let slicedUID = "2b6a2a4b_9d3e_4c57_8a4f_0d1c2e3f4a5b"
 
   /// /proc/PID/cgroup of version 1, of 2, and of a machine with both, where containers stand in one of them only.
   @Test func hierarchies() {
-    func path(_ text: String) -> [UInt8]? { cgroupPath(parsing: Array(text.utf8)) }
-    #expect(path("0::/docker/1\n") == Array("/docker/1".utf8))
-    #expect(path("2:cpu:/docker/1\n1:name=systemd:/\n0::/\n") == Array("/docker/1".utf8))
-    #expect(path("2:cpu:/a\n1:name=systemd:/b\n0::/\n") == Array("/b".utf8))
-    #expect(path("2:cpu:/a\n1:name=systemd:/b\n0::/c:d\n") == Array("/c:d".utf8))
-    #expect(path("2:cpu:/\n0::/\n") == Array("/".utf8))
+    func path(_ text: String) -> String? {
+      CgroupPlace(parsing: Array(text.utf8)).map { String(decoding: $0.path, as: UTF8.self) }
+    }
+    #expect(path("0::/docker/1\n") == "/docker/1")
+    #expect(path("2:cpu:/docker/1\n1:name=systemd:/\n0::/\n") == "/docker/1")
+    #expect(path("2:cpu:/a\n1:name=systemd:/b\n0::/\n") == "/b")
+    #expect(path("2:cpu:/a\n1:name=systemd:/b\n0::/c:d\n") == "/c:d")
+    #expect(path("2:cpu:/\n0::/\n") == "/")
     #expect(path("nonsense\n") == nil && path("") == nil)
+  }
+
+  /// Where the unified hierarchy has the runtime's own service only, the container's group is in the others.
+  @Test func containersOfVersion1BesideAService() throws {
+    let text = "3:pids:/docker/\(outer)\n1:name=systemd:/docker/\(inner)\n0::/system.slice/containerd.service\n"
+    let place = try #require(CgroupPlace(parsing: Array(text.utf8)))
+    #expect(place.container == .init(id: inner, runtime: .docker) && !place.isUnified)
+    #expect(place.path == Array("/docker/\(inner)".utf8))
+    let both = "1:name=systemd:/docker/\(inner)\n0::/docker/\(outer)\n"
+    let unified = try #require(CgroupPlace(parsing: Array(both.utf8)))
+    #expect(unified.container?.id == outer && unified.isUnified)
+  }
+
+  /// The kernel shows a process that has exited at the root of each hierarchy of version 1.
+  @Test func exitedProcesses() throws {
+    func place(_ text: String) throws -> CgroupPlace { try #require(CgroupPlace(parsing: Array(text.utf8))) }
+    let known = try place("2:pids:/docker/\(inner)\n1:name=systemd:/docker/\(inner)\n0::/\n")
+    let service = try place("1:name=systemd:/docker/\(inner)\n0::/system.slice/containerd.service\n")
+    #expect(try place("2:pids:/\n1:name=systemd:/\n0::/\n").after(known) == known)
+    #expect(try place("1:name=systemd:/\n0::/system.slice/containerd.service\n").after(service) == service)
+    let moved = try place("2:pids:/a\n1:name=systemd:/\n0::/\n")
+    #expect(moved.after(known) == moved)
+    // The unified hierarchy goes on telling.
+    let unified = CgroupPlace(unified: Array("/docker/\(inner)".utf8))
+    let root = try place("0::/\n")
+    #expect(root.after(unified) == root)
   }
 
   @Test func units() {
@@ -105,39 +133,57 @@ private let slicedUID = "2b6a2a4b_9d3e_4c57_8a4f_0d1c2e3f4a5b"
   }
 
   @Test func labelsAreBounded() {
-    var description = ContainerDescription(ContainerIdentity(id: inner, runtime: .docker))
-    var labels: [String: Lenient<String>] = [:]
-    for index in 0..<100 { labels["k\(index)"] = lenient("v") }
-    labels["big"] = lenient(String(repeating: "x", count: 10 << 20))
-    description.setLabels(labels)
-    #expect(description.labels.count == ContainerDescription.maximumLabels)
-    #expect(description.omittedLabels == 101 - ContainerDescription.maximumLabels)
-    #expect(description.labels.allSatisfy { $0.value == "v" })
+    let big = #""big":"\#(String(repeating: "x", count: 1 << 20))""#
+    let labels = (0..<100).map { #""k\#($0)":"v""# } + [big, #""number":5"#, #""k1":"again""#]
+    let read = scanning("{\(labels.joined(separator: ","))}") { ContainerLabels(&$0) }
+    #expect(read.all.count == ContainerLabels.maximumCount && read.omitted == 103 - ContainerLabels.maximumCount)
+    #expect(read.all.allSatisfy { $0.value == "v" } && read.all.map(\.name) == read.all.map(\.name).sorted())
+    let long = (0..<20).map { #""k\#($0)":"\#(String(repeating: "x", count: 1000))""# }
+    #expect(scanning("{\(long.joined(separator: ","))}") { ContainerLabels(&$0) }.omitted == 12)
     #expect(ContainerDescription.bounded(String(repeating: "n", count: 1025)) == nil)
   }
 
-  private func lenient(_ text: String) -> Lenient<String>? {
-    decodeJSON(Lenient<String>.self, Array("\"\(text)\"".utf8))
+  private func scanning<Value>(_ text: String, _ read: (inout JSONScanner) -> Value) -> Value {
+    var scanner = JSONScanner(Array(text.utf8))
+    return read(&scanner)
   }
 
   /// A member of another type than expected costs only itself.
-  @Test func lyingState() throws {
+  @Test func lyingState() {
     let text = #"{"Name":"/web","Image":7,"Config":{"Image":["x"],"Labels":{"a":"b","c":5}},"More":[[[]]]}"#
-    let docker = try #require(decodeJSON(DockerConfiguration.self, Array(text.utf8)))
-    #expect(
-      docker.name?.value == "/web" && docker.imageDigest?.value == nil && docker.settings?.value?.image?.value == nil)
-    #expect(docker.settings?.value?.labels?.value?["a"]?.value == "b")
-    #expect(docker.settings?.value?.labels?.value?["c"]?.value == nil)
-    #expect(decodeJSON(DockerConfiguration.self, Array("[]".utf8)) == nil)
-    let deep = String(repeating: "[", count: 1 << 20)
-    #expect(decodeJSON(DockerConfiguration.self, Array(deep.utf8)) == nil)
-    #expect(decodeJSON(DockerConfiguration.self, [0xff, 0, 0xfe]) == nil)
+    let docker = scanning(text) { DockerConfiguration(&$0) }
+    #expect(docker.name == "/web" && docker.imageDigest == nil && docker.image == nil)
+    #expect(docker.labels.all.map(\.name) == ["a"] && docker.labels.omitted == 1)
+    #expect(scanning("[]") { DockerConfiguration(&$0) }.name == nil)
+  }
+
+  @Test func storedContainers() throws {
+    let list = #"""
+      [7, {"names": ["other"], "id": "1"},
+       {"id": "2", "names": [5, "web", "web2"], "image": "cd", "metadata": "{\"image-name\":\"shop/web:7\"}"}, {"id": "2"}]
+      """#
+    let stored = try #require(scanning(list) { StoredContainer(id: "2", in: &$0) })
+    #expect(stored.name == "web" && stored.image == "cd" && stored.imageName == "shop/web:7")
+    #expect(scanning(list) { StoredContainer(id: "3", in: &$0) } == nil)
+  }
+
+  static let references: [(String, String?)] = [
+    ("sha256:\(inner)", "sha256:\(inner)"), (inner, "sha256:\(inner)"),
+    ("registry.example:5000/shop/web@sha256:\(inner)", "sha256:\(inner)"), ("registry.example/shop/web:7", nil),
+    ("", nil),
+  ]
+
+  /// CRI-O has written all of them.
+  @Test(arguments: references) func imageReferences(_ reference: String, _ digest: String?) {
+    #expect(imageDigest(inReference: reference) == digest)
   }
 
   @Test func monitors() throws {
     let line = "/usr/bin/conmon\0--api-version\01\0-c\0\(inner)\0-b\0/s/vfs-containers/x/userdata\0-n\0web\0"
     let conmon = try #require(Conmon(commandLine: Array(line.utf8)))
     #expect(conmon.name == "web" && conmon.bundle == "/s/vfs-containers/x/userdata")
+    #expect(!conmon.isOfExec)
+    #expect(Conmon(commandLine: Array("\(line)-e\0--exec-attach\0--exec-process-spec\0/x\0".utf8))?.isOfExec == true)
     #expect(Conmon(commandLine: Array("/usr/bin/conmon\0-n".utf8))?.name == nil)
     #expect(Conmon(commandLine: Array("containerd-shim\0-n\0x\0".utf8)) == nil)
     #expect(Conmon(commandLine: []) == nil)

@@ -28,13 +28,16 @@ struct ContainerChoice {
 
   /// Whether a process is captured. `description` is what is known of its container.
   mutating func isChosen(_ process: KnownProcess, _ description: ContainerDescription?, cgroup: UInt64) -> Bool {
+    // A group that hierarchies of version 1 do not know as a container's may have processes of several, and of none.
+    let isTold = !CgroupPlace.hasVersion1 || (process.place.isUnified && process.container != nil)
     guard let container = process.container else {
-      verdicts.set(cgroup, isKept: false)
+      if isTold { verdicts.set(cgroup, isKept: false) }
       return false
     }
     // Nothing is known but its id, which may be enough.
     let isChosen = filter.isChosen(container, description ?? ContainerDescription(container))
     guard isChosen || description != nil else { return false }
+    guard isTold else { return isChosen }
     if groups[container] != nil || groups.count < Self.maximumContainers {
       if groups[container, default: []].count < Self.maximumGroups { groups[container, default: []].insert(cgroup) }
     }
@@ -42,12 +45,11 @@ struct ContainerChoice {
     return isChosen
   }
 
-  /// Something new is known of a container; nothing any more where it is gone.
-  mutating func judgeAgain(_ container: ContainerIdentity, _ description: ContainerDescription?) {
-    guard let description else {
-      groups[container] = nil
-      return
-    }
+  /// Something new is known of a container.
+  mutating func judgeAgain(_ container: ContainerIdentity, _ description: ContainerDescription) {
     for group in groups[container] ?? [] { verdicts.set(group, isKept: filter.isChosen(container, description)) }
   }
+
+  /// A container is over.
+  mutating func forget(_ container: ContainerIdentity) { groups[container] = nil }
 }

@@ -1,8 +1,10 @@
 // The users of a container have names of their own, and with user namespaces numbers too.
 
 struct ContainerUsers: Equatable, Sendable {
-  static let maximumFileBytes = 1 << 20
-  static let maximumNames = 4096
+  static let maximumFileBytes = 256 << 10
+  static let maximumNames = 1024
+  /// useradd(8) takes none that is longer.
+  static let maximumNameBytes = 32
 
   /// A range of /proc/PID/uid_map (user_namespaces(7)).
   struct Range: Equatable, Sendable {
@@ -16,11 +18,14 @@ struct ContainerUsers: Equatable, Sendable {
 
   /// `passwd` is the container's /etc/passwd, `uidMap` the uid_map of one of its processes.
   init(passwd: [UInt8], uidMap: [UInt8]) {
-    for line in passwd.split(separator: UInt8(ascii: "\n")) where names.count < Self.maximumNames {
+    var rest = passwd[...]
+    while !rest.isEmpty, names.count < Self.maximumNames {
+      let line = rest.prefix { $0 != UInt8(ascii: "\n") }
+      rest = rest[line.endIndex...].dropFirst()
       // name:password:uid:… (passwd(5)); the first entry of a number counts.
       let fields = line.split(separator: UInt8(ascii: ":"), maxSplits: 3, omittingEmptySubsequences: false)
       guard fields.count > 2, let uid = UInt32(String(decoding: fields[2], as: UTF8.self)), names[uid] == nil,
-        (1...256).contains(fields[0].count)
+        (1...Self.maximumNameBytes).contains(fields[0].count)
       else { continue }
       names[uid] = String(decoding: fields[0], as: UTF8.self)
     }

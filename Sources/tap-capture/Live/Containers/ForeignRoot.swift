@@ -28,28 +28,43 @@ struct ForeignRoot: ~Copyable {
 
   /// Fails where the process is gone, or may not be looked at.
   init?(of pid: Int32) {
-    descriptor = open("/proc/\(pid)/root", O_DIRECTORY | O_CLOEXEC | ForeignRoot.pathOnly)
+    descriptor = Glibc.open("/proc/\(pid)/root", O_DIRECTORY | O_CLOEXEC | ForeignRoot.pathOnly)
     guard descriptor >= 0 else { return nil }
   }
 
   deinit { close(descriptor) }
 
-  /// A regular file's content with its stamp; nil if it is none, cannot be read, or is longer than `limitBytes`.
-  func read(_ path: String, limitBytes: Int) -> (content: [UInt8], stamp: FileStamp)? {
-    let file = tap_open_inside(descriptor, path)
-    guard file >= 0 else { return nil }
-    defer { close(file) }
-    guard let stamp = FileStamp(descriptor: file), stamp.sizeBytes <= limitBytes,
-      let content = readContent(of: file, limitBytes: limitBytes + 1), content.count <= limitBytes
+  /// Opens a regular file; nil if it is none, cannot be opened, or is longer than `limitBytes`.
+  func open(_ path: String, limitBytes: Int) -> ForeignFile? {
+    guard let file = ForeignFile(descriptor: tap_open_inside(descriptor, path)), file.stamp.sizeBytes <= limitBytes
     else { return nil }
-    return (content, stamp)
+    return file
+  }
+
+  /// All that a short file holds.
+  func content(_ path: String, limitBytes: Int) -> [UInt8]? {
+    guard let file = open(path, limitBytes: limitBytes) else { return nil }
+    return readContent(of: file.descriptor, limitBytes: limitBytes)
   }
 
   /// The stamp that the file has now.
-  func stamp(_ path: String) -> FileStamp? {
-    let file = tap_open_inside(descriptor, path)
-    guard file >= 0 else { return nil }
-    defer { close(file) }
-    return FileStamp(descriptor: file)
+  func stamp(_ path: String) -> FileStamp? { ForeignFile(descriptor: tap_open_inside(descriptor, path))?.stamp }
+}
+
+/// An open file of a stranger.
+struct ForeignFile: ~Copyable {
+  let descriptor: Int32
+  let stamp: FileStamp
+
+  fileprivate init?(descriptor: Int32) {
+    guard descriptor >= 0 else { return nil }
+    guard let stamp = FileStamp(descriptor: descriptor) else {
+      close(descriptor)
+      return nil
+    }
+    self.descriptor = descriptor
+    self.stamp = stamp
   }
+
+  deinit { close(descriptor) }
 }

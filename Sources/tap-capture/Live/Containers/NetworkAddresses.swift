@@ -5,10 +5,11 @@ enum NetworkAddresses {
   /// That are kept of a container.
   static let maximumCount = 16
 
-  /// The addresses in the network namespace of a process; none where that is ours. Loopback and link-local ones, which are
-  /// the same everywhere, are left out.
-  static func of(_ pid: Int32) -> [String] {
-    guard let namespace = readLink("/proc/\(pid)/ns/net"), namespace != readLink("/proc/self/ns/net") else { return [] }
+  /// The addresses in the network namespace of a process; none where that is ours, nil where it cannot be read. Loopback and
+  /// link-local ones, which are the same everywhere, are left out.
+  static func of(_ pid: Int32) -> [String]? {
+    guard let namespace = readLink("/proc/\(pid)/ns/net") else { return nil }
+    guard namespace != readLink("/proc/self/ns/net") else { return [] }
     let all =
       ipv4(parsing: readFile("/proc/\(pid)/net/fib_trie") ?? [])
       + ipv6(parsing: readFile("/proc/\(pid)/net/if_inet6") ?? [])
@@ -22,6 +23,7 @@ enum NetworkAddresses {
     for line in String(decoding: table, as: UTF8.self).split(separator: "\n") {
       let words = line.split(separator: " ")
       if words.count == 2, words[0] == "|--" { address = words[1] }
+      guard found.count < maximumCount else { break }
       // Each address stands in the table of the local ones, and may stand in the main one too.
       guard words == ["/32", "host", "LOCAL"], !address.hasPrefix("127."), !found.contains(String(address)) else {
         continue

@@ -1,71 +1,154 @@
 // The files in which runtimes keep what their containers are, as far as it is of use here. All of it is a stranger's: a
-// member of another type than expected is as good as none.
-import FoundationEssentials
-
-/// A value that may be of another type than expected; then it is nil.
-struct Lenient<Value: Decodable>: Decodable {
-  var value: Value?
-
-  init(from decoder: any Decoder) { value = try? Value(from: decoder) }
-}
+// member of another type than expected, or longer than it may be, is as good as none.
 
 /// `config.json` of an OCI bundle (OCI runtime specification, "Configuration").
-struct BundleConfiguration: Decodable {
-  struct Mount: Decodable {
-    var destination: Lenient<String>?
-    var source: Lenient<String>?
-  }
-  struct Root: Decodable {
-    var path: Lenient<String>?
-  }
-  var root: Lenient<Root>?
-  var mounts: Lenient<[Mount]>?
-  var annotations: Lenient<[String: Lenient<String>]>?
+struct BundleConfiguration {
+  /// PATH_MAX.
+  private static let maximumPathBytes = 4096
+  /// Of the labels of a pod's container, which Kubernetes bounds to a few kilobytes.
+  private static let maximumNestedBytes = 64 << 10
 
-  func annotation(_ name: String) -> String? { annotations?.value?[name]?.value }
+  private(set) var rootPath: String?
+  /// Those that are asked for here.
+  private(set) var annotations: [String: String] = [:]
+  /// JSON in a string.
+  private(set) var crioLabels = ContainerLabels()
+  /// The folder of all containers below Docker's data root.
+  private(set) var dockerContainers: String?
+
+  init(_ text: inout JSONScanner) {
+    text.readObject { text, name in
+      switch name {
+      case "root":
+        text.readObject { text, name in
+          if name == "path" { rootPath = text.readString(limitBytes: Self.maximumPathBytes) }
+        }
+      case "annotations":
+        text.readObject { text, name in
+          guard let name else { return }
+          if name == "io.kubernetes.cri-o.Labels", let labels = text.readString(limitBytes: Self.maximumNestedBytes) {
+            var nested = JSONScanner(Array(labels.utf8))
+            crioLabels = ContainerLabels(&nested)
+          } else if KubernetesName.all.contains(name) || name == "nerdctl/name" {
+            annotations[name] = text.readString(limitBytes: ContainerDescription.maximumNameBytes)
+          }
+        }
+      case "mounts":
+        text.readArray { readMount(&$0) }
+      default:
+        break
+      }
+    }
+  }
+
+  /// Docker gives each container its /etc/hosts and others from its own folder.
+  private mutating func readMount(_ text: inout JSONScanner) {
+    var destination: String?
+    var source: String?
+    text.readObject { text, name in
+      switch name {
+      case "destination": destination = text.readString(limitBytes: Self.maximumPathBytes)
+      case "source": source = text.readString(limitBytes: Self.maximumPathBytes)
+      default: break
+      }
+    }
+    guard dockerContainers == nil, let destination, let source,
+      ["/etc/hosts", "/etc/hostname", "/etc/resolv.conf"].contains(destination)
+    else { return }
+    // …/containers/ID/hosts; the id is another one where the network is another container's.
+    let parts = source.split(separator: "/", omittingEmptySubsequences: false)
+    guard parts.count > 3, parts[parts.count - 3] == "containers" else { return }
+    dockerContainers = parts.dropLast(2).joined(separator: "/")
+  }
+}
+
+/// What kubelet, containerd's CRI plugin and CRI-O write into annotations, and dockershim wrote into labels.
+enum KubernetesName {
+  static let container = ["io.kubernetes.cri.container-name", "io.kubernetes.container.name"]
+  static let pod = ["io.kubernetes.cri.sandbox-name", "io.kubernetes.pod.name"]
+  static let namespace = ["io.kubernetes.cri.sandbox-namespace", "io.kubernetes.pod.namespace"]
+  static let podUID = ["io.kubernetes.cri.sandbox-uid", "io.kubernetes.pod.uid"]
+  static let image = ["io.kubernetes.cri.image-name", "io.kubernetes.cri-o.ImageName"]
+  static let imageReference = ["io.kubernetes.cri-o.ImageRef"]
+
+  static let all = Set(container + pod + namespace + podUID + image + imageReference)
 }
 
 /// `config.v2.json` of a Docker container, below the daemon's data root.
-struct DockerConfiguration: Decodable {
-  struct Settings: Decodable {
-    var image: Lenient<String>?
-    var labels: Lenient<[String: Lenient<String>]>?
-
-    enum CodingKeys: String, CodingKey {
-      case image = "Image"
-      case labels = "Labels"
-    }
-  }
-  var name: Lenient<String>?
+struct DockerConfiguration {
+  private(set) var name: String?
+  private(set) var image: String?
   /// The digest of the image's configuration: `sha256:…`.
-  var imageDigest: Lenient<String>?
-  var settings: Lenient<Settings>?
+  private(set) var imageDigest: String?
+  private(set) var labels = ContainerLabels()
+  /// Those of the labels that are Kubernetes'.
+  private(set) var kubernetes: [String: String] = [:]
 
-  enum CodingKeys: String, CodingKey {
-    case name = "Name"
-    case imageDigest = "Image"
-    case settings = "Config"
+  init(_ text: inout JSONScanner) {
+    let limit = ContainerDescription.maximumNameBytes
+    text.readObject { text, name in
+      switch name {
+      case "Name": self.name = text.readString(limitBytes: limit)
+      case "Image": imageDigest = text.readString(limitBytes: limit)
+      case "Config":
+        text.readObject { text, name in
+          switch name {
+          case "Image": image = text.readString(limitBytes: limit)
+          case "Labels":
+            labels = ContainerLabels(&text) { name, value in
+              if KubernetesName.all.contains(name) { kubernetes[name] = value }
+            }
+          default: break
+          }
+        }
+      default: break
+      }
+    }
   }
 }
 
 /// An entry of `containers.json`, where the storage library of Podman and CRI-O lists containers.
-struct StoredContainer: Decodable {
-  /// JSON in a string.
-  struct Metadata: Decodable {
-    var imageName: Lenient<String>?
+struct StoredContainer {
+  private static let maximumMetadataBytes = 64 << 10
 
-    enum CodingKeys: String, CodingKey {
-      case imageName = "image-name"
-    }
-  }
-  var id: Lenient<String>?
-  var names: Lenient<[String]>?
+  private(set) var name: String?
   /// The digest of the image's configuration, without the name of the hash.
-  var image: Lenient<String>?
-  var metadata: Lenient<String>?
-}
+  private(set) var image: String?
+  private(set) var imageName: String?
 
-/// The value that a file holds; nil if it is no such JSON.
-func decodeJSON<Value: Decodable>(_ type: Value.Type, _ content: [UInt8]) -> Value? {
-  try? JSONDecoder().decode(type, from: Data(content))
+  /// nil where the list has no such container.
+  init?(id wanted: String, in text: inout JSONScanner) {
+    var found: StoredContainer?
+    text.readArray { text in
+      guard found == nil else { return }
+      var entry = StoredContainer()
+      if entry.read(&text) == wanted { found = entry }
+    }
+    guard let found else { return nil }
+    self = found
+  }
+
+  private init() {}
+
+  /// Returns the id.
+  private mutating func read(_ text: inout JSONScanner) -> String? {
+    let limit = ContainerDescription.maximumNameBytes
+    var id: String?
+    text.readObject { text, name in
+      switch name {
+      case "id": id = text.readString(limitBytes: limit)
+      case "names": text.readArray { if self.name == nil { self.name = $0.readString(limitBytes: limit) } }
+      case "image": image = text.readString(limitBytes: limit)
+      case "metadata":
+        // JSON in a string.
+        guard let metadata = text.readString(limitBytes: Self.maximumMetadataBytes) else { return }
+        var nested = JSONScanner(Array(metadata.utf8))
+        nested.readObject { text, name in
+          if name == "image-name" { imageName = text.readString(limitBytes: limit) }
+        }
+      default: break
+      }
+    }
+    return id
+  }
 }

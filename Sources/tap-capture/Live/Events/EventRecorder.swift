@@ -221,7 +221,8 @@ struct EventRecorder: ~Copyable {
 
   private mutating func seeContainer(of process: KnownProcess) {
     guard let container = process.container, let keeper = processes.keeper(of: process) else { return }
-    containers.see(container, member: process.pid, keeper: keeper)
+    containers.see(
+      container, member: process.pid, keeper: ContainerKeeper(pid: keeper.pid, startTicks: keeper.startTicks))
   }
 
   /// Finds out about the containers that are there when the capture starts; waits for a bounded time.
@@ -234,10 +235,9 @@ struct EventRecorder: ~Copyable {
 
   /// Tells what has become known of containers since the last call.
   mutating func updateContainers(at now: UInt64) {
-    let changed = containers.takeAnswers()
-    for container in changed { choice?.judgeAgain(container, containers[container]?.description) }
-    tellAgain(changed)
-    containers.refresh(at: now)
+    tellAgain(containers.takeAnswers())
+    let forgotten = containers.refresh(at: now) { processes.containersInUse }
+    for container in forgotten { choice?.forget(container) }
   }
 
   /// What was asked for on the command line and fits no container that is known.
@@ -255,11 +255,14 @@ struct EventRecorder: ~Copyable {
       process, process.container.flatMap { containers[$0]?.description }, cgroup: record.cgroup_id) ?? true
   }
 
-  /// Sends the descriptions of processes again, with what is known of their containers by now.
-  private mutating func tellAgain(_ changed: Set<ContainerIdentity>) {
-    guard !changed.isEmpty else { return }
+  /// Judges containers again, and sends the descriptions of their processes again, with what is known by now.
+  private mutating func tellAgain(_ changes: ContainerCatalog.Changes) {
+    guard !changes.isEmpty else { return }
     addressNames.update(containers.descriptions)
-    for process in processes.described(in: changed) {
+    for container in changes.described {
+      if let description = containers[container]?.description { choice?.judgeAgain(container, description) }
+    }
+    for process in processes.described(in: changes.described) {
       if let id = process.frameID { send(process, id: id) }
     }
   }

@@ -91,6 +91,7 @@ extension ByteBuffer {
 
   private mutating func appendContainer(_ identity: ContainerIdentity, _ description: ContainerDescription?) {
     let description = description ?? ContainerDescription(identity)
+    let labels = description.labels
     let members: [(StaticString, String?)] = [
       ("id", identity.id), ("name", description.name), ("image", description.image),
       ("image_digest", description.imageDigest), ("runtime", description.runtime?.rawValue), ("pod", description.pod),
@@ -98,19 +99,19 @@ extension ByteBuffer {
     ]
     appendText("container" as StaticString)
     appendMapHead(
-      members.count { $0.1 != nil } + (description.labels.isEmpty ? 0 : 1) + (description.omittedLabels > 0 ? 1 : 0))
+      members.count { $0.1 != nil } + (labels.all.isEmpty ? 0 : 1) + (labels.omitted > 0 ? 1 : 0))
     for case (let name, let value?) in members { appendField(name, Array(value.utf8)) }
-    if !description.labels.isEmpty {
+    if !labels.all.isEmpty {
       appendText("labels" as StaticString)
-      appendMapHead(description.labels.count)
-      for label in description.labels {
+      appendMapHead(labels.all.count)
+      for label in labels.all {
         appendText(label.name)
         appendText(label.value)
       }
     }
-    if description.omittedLabels > 0 {
+    if labels.omitted > 0 {
       appendText("labels_omitted" as StaticString)
-      appendUnsigned(UInt64(description.omittedLabels))
+      appendUnsigned(UInt64(labels.omitted))
     }
   }
 

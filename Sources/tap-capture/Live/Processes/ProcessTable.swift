@@ -18,15 +18,16 @@ struct KnownProcess {
   var gid: UInt32?
   /// nil where nobody has told yet: after fork, until the process is looked at.
   var namespacePID: UInt32?
-  /// Empty where it is not known.
-  var cgroup: [UInt8] = []
-  var container: ContainerIdentity?
+  var place = CgroupPlace()
   /// Whether only its number is known yet: nobody saw it begin, and /proc has not been asked.
   var isBare = true
   /// The id of its frame, once it has one.
   var frameID: UInt64?
   /// Whether it was looked at for being downstream of our own output.
   var isPlaceInPipelineKnown = false
+
+  var cgroup: [UInt8] { place.path }
+  var container: ContainerIdentity? { place.container }
 }
 
 struct ProcessTable {
@@ -45,7 +46,7 @@ struct ProcessTable {
     }
     for process in processes.values where process.container == nil {
       guard let container = containerNamedByShim(process) else { continue }
-      processes[process.pid]?.container = container
+      processes[process.pid]?.place.container = container
     }
   }
 
@@ -62,8 +63,7 @@ struct ProcessTable {
     process.uid = numbers.uid
     process.gid = numbers.gid
     process.namespacePID = numbers.namespacePID
-    process.cgroup = readFile("/proc/\(pid)/cgroup").flatMap(cgroupPath(parsing:)) ?? []
-    process.container = ContainerIdentity(cgroupPath: process.cgroup)
+    process.place = place(of: pid) ?? CgroupPlace()
     process.isBare = false
     return process
   }
@@ -110,19 +110,28 @@ struct ProcessTable {
       process.commandLine = content
       process.isCommandLineCut = false
     }
-    setCgroup(of: &process, cgroup)
+    setPlace(of: &process, cgroup)
     return processes.updateValue(process, forKey: pid)?.frameID
   }
 
-  /// Where the unified hierarchy is not used (version 1), /proc tells; after that what the process was before.
-  private func setCgroup(of process: inout KnownProcess, _ components: UnsafeRawBufferPointer) {
-    if components.isEmpty {
-      let found = readFile("/proc/\(process.pid)/cgroup").flatMap(cgroupPath(parsing:))
-      process.cgroup = found ?? processes[process.pid]?.cgroup ?? []
-    } else {
-      process.cgroup = ProcessTable.joinPath(components)
+  /// What the kernel program tells is the place in the unified hierarchy. Where there are others /proc tells the container, or
+  /// what the process was before.
+  private func setPlace(of process: inout KnownProcess, _ components: UnsafeRawBufferPointer) {
+    if !components.isEmpty { process.place = CgroupPlace(unified: ProcessTable.joinPath(components)) }
+    if process.container == nil, components.isEmpty || CgroupPlace.hasVersion1 {
+      var known = process.place
+      if let before = processes[process.pid], before.startTicks == process.startTicks,
+        known.path.isEmpty || (before.container != nil && !before.place.isUnified)
+      {
+        known = before.place
+      }
+      process.place = place(of: process.pid)?.after(known) ?? known
     }
-    process.container = ContainerIdentity(cgroupPath: process.cgroup) ?? containerNamedByShim(process)
+    if process.container == nil { process.place.container = containerNamedByShim(process) }
+  }
+
+  private func place(of pid: Int32) -> CgroupPlace? {
+    readFile("/proc/\(pid)/cgroup").flatMap(CgroupPlace.init(parsing:))
   }
 
   /// The id of the frame that described the process, if there is one.
@@ -184,12 +193,13 @@ struct ProcessTable {
   private static let maximumDepth = 64
 
   /// The process that keeps a container, containerd's shim or conmon: the nearest one that is not in it itself.
-  func keeper(of process: KnownProcess) -> Int32? {
+  func keeper(of process: KnownProcess) -> KnownProcess? {
     guard let container = process.container else { return nil }
     return ancestors(of: process, limit: Self.maximumDepth).first {
       $0.container != container
-        && ($0.comm.elementsEqual("containerd-shim".utf8) || $0.comm.elementsEqual("conmon".utf8))
-    }?.pid
+        && ($0.comm.elementsEqual("containerd-shim".utf8)
+          || ($0.comm.elementsEqual("conmon".utf8) && Conmon(commandLine: $0.commandLine)?.isOfExec != true))
+    }
   }
 
   /// containerd's own tools let people choose an id, and the path of a cgroup does not tell that it is one. Then a process
@@ -212,8 +222,13 @@ struct ProcessTable {
 
   var all: [KnownProcess] { Array(processes.values) }
 
-  /// A process in each container.
-  func containerMembers() -> [KnownProcess] { processes.values.filter { $0.container != nil } }
+  /// The processes in containers, the oldest first: that is who may be asked about a container for the longest time.
+  func containerMembers() -> [KnownProcess] {
+    processes.values.filter { $0.container != nil }.sorted { ($0.startTicks, $0.pid) < ($1.startTicks, $1.pid) }
+  }
+
+  /// The containers that have processes.
+  var containersInUse: Set<ContainerIdentity> { Set(processes.values.lazy.compactMap(\.container)) }
 
   /// What only /proc tells of a process that has forked and not executed anything.
   func completed(_ process: KnownProcess) -> KnownProcess {
@@ -221,8 +236,8 @@ struct ProcessTable {
     else { return process }
     var completed = process
     completed.namespacePID = found.namespacePID
-    completed.cgroup = found.cgroup
-    completed.container = found.container ?? containerNamedByShim(found)
+    completed.place = found.place.after(process.place)
+    if completed.container == nil { completed.place.container = containerNamedByShim(found) }
     return completed
   }
 }
