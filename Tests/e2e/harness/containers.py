@@ -2,9 +2,11 @@
 
 import json
 import os
+import shlex
 import shutil
 import signal
 import subprocess
+import tempfile
 import time
 
 # The limits are those that this kind of test machine can give; they do not matter to the tests.
@@ -197,3 +199,136 @@ class Containerd:
             self("container", "delete", name, check=False, namespace=namespace)
         self._daemon.stop()
         _unmount_below(self._directory)
+
+
+class RootlessPodman:
+    """Podman run by a user of the test's own, who has control groups of version 2 to put containers into.
+
+    The user has no ranges of ids: a container has one user only. runc takes the machine for one of version 2 where nothing else
+    is mounted, so Podman lives in a mount namespace of that kind.
+    """
+
+    user = "tap-e2e"
+
+    def __init__(self, directory, root):
+        # The folders of a test are root's alone.
+        self._directory = directory = tempfile.mkdtemp(dir="/tmp", prefix="tap-")
+        self._group = f"{hierarchy()}/{self.user}"
+        self._podman = [
+            "podman", "--runtime", "runc", "--root", f"{directory}/root", "--runroot", f"{directory}/run", "--tmpdir",
+            f"{directory}/tmp", "--storage-driver", "vfs", "--storage-opt", "vfs.ignore_chown_errors=true", "--cgroup-manager",
+            "cgroupfs", "--events-backend", "file",
+        ]  # fmt: skip
+        _run(["useradd", "--no-create-home", "--home-dir", directory, self.user])
+        try:
+            _run(["sed", "-i", f"/^{self.user}:/d", "/etc/subuid", "/etc/subgid"])
+            self.uid = int(_run(["id", "-u", self.user]))
+            _run(["tar", "-C", root, "-cf", f"{directory}/image.tar", "."])
+            os.mkdir(f"{directory}/xdg", 0o700)
+            os.makedirs(f"{self._group}/podman")
+            groups = [self._group, f"{self._group}/podman"]
+            for path in [directory, f"{directory}/xdg", f"{directory}/image.tar", *groups]:
+                shutil.chown(path, self.user)
+            for group in groups:
+                shutil.chown(f"{group}/cgroup.procs", self.user)
+            self("import", f"{directory}/image.tar", "tap/busybox:3")
+        except BaseException:
+            self.stop()
+            raise
+
+    def __call__(self, *arguments, check=True):
+        script = f"""
+            mount --make-rprivate /
+            grep -o ' /sys/fs/cgroup/[^ ]* ' /proc/self/mountinfo | grep -v unified | xargs -rn1 umount
+            mount --bind {hierarchy()} /sys/fs/cgroup
+            echo 0 > /sys/fs/cgroup/{self.user}/podman/cgroup.procs
+            cd {self._directory}
+            exec runuser -u {self.user} -- "$@"
+        """
+        environment = dict(os.environ, HOME=self._directory, XDG_RUNTIME_DIR=f"{self._directory}/xdg")
+        enter = ["unshare", "--mount", "sh", "-ec", script, "sh"]
+        return _run([*enter, *self._podman, *map(str, arguments)], check, env=environment)
+
+    def run(self, *options, command):
+        limits = [*_LIMITS, "--ulimit", "nproc=1000:1000", "--pids-limit", "-1", "--cgroup-parent", f"/{self.user}"]
+        return self("run", "--network=host", *limits, *options, "localhost/tap/busybox:3", *command)
+
+    def stop(self):
+        self("rm", "-f", "-a", "-t", "0", check=False)
+        # With the process that keeps the user's namespaces, and is in a group of the user's.
+        remove_group(self._group)
+        _run(["userdel", self.user], check=False)
+        shutil.rmtree(self._directory)
+
+
+def hierarchy(kind="cgroup2"):
+    """Where the control groups of version 2 are mounted, or a hierarchy of version 1 by the name of a controller."""
+    with open("/proc/self/mountinfo") as table:
+        for line in table:
+            mount, _, about = line.partition(" - ")
+            kinds = about.split()[2].split(",") if about.startswith("cgroup ") else [about.split()[0]]
+            if kind in kinds:
+                return mount.split()[4]
+    return None
+
+
+def remove_group(group):
+    """A control group with those below it, and their processes."""
+    for folder, _, _ in os.walk(group, topdown=False):
+        while pids := open(f"{folder}/cgroup.procs").read().split():
+            for pid in pids:
+                try:
+                    os.kill(int(pid), signal.SIGKILL)
+                except ProcessLookupError:
+                    pass
+            time.sleep(0.01)
+        _wait_for(lambda folder=folder: _removed(folder), f"{folder} empty")
+
+
+def _removed(folder):
+    try:
+        os.rmdir(folder)
+    except OSError:
+        return False
+    return True
+
+
+class Kept:
+    """A container kept as conmon(8) keeps it, with control groups, files and ends of the test's own choosing: for what no
+    runtime can be made to do, or is not there. It is isolated from nothing."""
+
+    def __init__(self, directory, identifier, command, groups, name="kept", configuration="{}", enter=(), bundle=None):
+        """`bundle` is what the command line says, where it is another one than that with the files."""
+        self.bundle = f"{directory}/overlay-containers/{identifier}/userdata"
+        self._identifier = identifier
+        self._store = f"{directory}/overlay-containers/containers.json"
+        self._groups = groups
+        os.makedirs(self.bundle)
+        with open(f"{self.bundle}/config.json", "w") as file:
+            file.write(configuration)
+        self.rename(name)
+        for group in groups:
+            os.makedirs(group, exist_ok=True)
+        # The shell under conmon's name.
+        program = shutil.copy(shutil.which("sh"), f"{directory}/conmon")
+        joining = "".join(f"echo 0 > {group}/cgroup.procs && " for group in groups)
+        script = f"({joining} exec {shlex.join(map(str, command))}) & wait"
+        self.process = subprocess.Popen(
+            [*enter, program, "-c", script, "-b", bundle or self.bundle, "-n", name],
+            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+        )  # fmt: skip
+
+    def rename(self, name):
+        """As the storage library does it: a new list in the place of the old one."""
+        with open(f"{self._store}.new", "w") as file:
+            json.dump([{"id": self._identifier, "names": [name], "image": "ab" * 32}], file)
+        os.rename(f"{self._store}.new", self._store)
+
+    def end_keeper(self):
+        self.process.kill()
+        self.process.wait()
+
+    def stop(self):
+        for group in self._groups:
+            remove_group(group)
+        self.end_keeper()
