@@ -7,7 +7,7 @@ import collections, os, select, signal, stat, sys
 import cbor2
 
 KINDS = ["hello", "process", "flow", "data", "gap", "close", "exchange", "notice", "end",
-         "connection", "exit"]
+         "connection", "exit", "hidden"]
 counts = collections.Counter()
 output = bytearray()
 

@@ -19,6 +19,7 @@ public struct FrameKind: RawRepresentable, Equatable, Sendable {
   @inlinable public static var end: FrameKind { FrameKind(rawValue: 8) }
   @inlinable public static var connection: FrameKind { FrameKind(rawValue: 9) }
   @inlinable public static var exit: FrameKind { FrameKind(rawValue: 10) }
+  @inlinable public static var hidden: FrameKind { FrameKind(rawValue: 11) }
 }
 
 /// A frame as it stands in the reader's buffer; valid until the reader moves on.

@@ -15,7 +15,7 @@ public protocol Stage: ~Copyable {
   /// How long the stage holds things back while no input comes, in nanoseconds; nil where it waits for nothing.
   var patienceNanoseconds: UInt64? { get }
 
-  /// No input has come for so long. Emit what was held back.
+  /// No input has come for so long. Emit what was held back for that time; the rest has a patience of its own.
   mutating func losePatience(into output: inout Output)
 }
 
@@ -73,11 +73,11 @@ public struct StageLoop: ~Copyable {
   private mutating func nextFrame(_ stage: inout some Stage & ~Copyable) throws(StageFailure) -> Frame? {
     if let frame = try reader.nextReady() { return frame }
     output.flush()
-    if let patience = stage.patienceNanoseconds, !reader.waitForInput(nanoseconds: patience) {
+    while let patience = stage.patienceNanoseconds, !reader.waitForInput(nanoseconds: patience) {
       stage.losePatience(into: &output)
       output.flush()
+      if let failure = output.failure { throw failure }
     }
-    if let failure = output.failure { throw failure }
     return try reader.next()
   }
 

@@ -42,6 +42,10 @@ private struct Conversation {
     ])
   }
 
+  mutating func hidden(_ flow: Int64, _ count: Int64 = 1) {
+    stream.append([11, Item(integerLiteral: flow), Item(integerLiteral: count)])
+  }
+
   mutating func close(_ flow: Int64, at milliseconds: Double) {
     stream.append([
       5, Item(integerLiteral: flow), Item(integerLiteral: Int64((milliseconds + 1000) * 1_000_000)), "closed",
@@ -208,8 +212,52 @@ private struct Conversation {
     #expect(try talk.merged.sorted() == ["c:GET 0-3", "s:SET 1-2"])
   }
 
-  /// As with `tap-resp --slower-than`, which hides what was fast at the server only.
-  @Test func viewsThatAreHiddenOnOneSide() throws {
+  /// The server was fast with the first: `tap-resp --slower-than` hides that view, and the client's is not the second's.
+  @Test func viewsThatAFilterHides() throws {
+    var talk = Conversation()
+    talk.client("GET", 0, 80)
+    talk.hidden(2)
+    talk.server("GET", 3, 63)
+    talk.client("GET", 1, 81)
+    #expect(try talk.merged == ["c:GET 0-80", "c:GET 1-81/3-63"])
+  }
+
+  /// What is hidden on both sides, or on one, is counted: the order goes on, also when a view has waited in vain.
+  @Test func hiddenViewsKeepTheOrder() throws {
+    var talk = Conversation()
+    talk.hidden(1, 4)
+    talk.client("GET", 0, 60)
+    talk.client("SET", 300, 360)
+    talk.hidden(2, 5)
+    talk.server("SET", 301, 359)
+    talk.hidden(2, 2)
+    talk.server("GET", 401, 402)
+    talk.hidden(1, 2)
+    talk.client("GET", 400, 403)
+    talk.server("SET", 501, 502)
+    talk.hidden(1, 1)
+    talk.client("SET", 600, 603)
+    #expect(
+      try talk.merged == [
+        "c:GET 0-60", "c:SET 300-360/301-359", "c:GET 400-403/401-402", "s:SET 501-502", "c:SET 600-603",
+      ])
+  }
+
+  /// Out of step nothing is the first behind a silence that a filter may have made, nor alone.
+  @Test func hiddenViewsProveNothing() throws {
+    var talk = Conversation(preexisting: true)
+    talk.client("GET", 0, 3)
+    talk.server("GET", 1, 2)
+    talk.hidden(2)
+    talk.server("GET", 150, 151)
+    talk.client("GET", 149, 152)
+    talk.hidden(1)
+    talk.client("GET", 160, 163)
+    #expect(try talk.merged.allSatisfy { !$0.contains("/") })
+  }
+
+  /// As with a decoder that does not say what it leaves out.
+  @Test func viewsThatAreMissingOnOneSide() throws {
     var talk = Conversation()
     talk.client("GET", 0, 10)
     talk.server("GET", 12, 22)
@@ -250,6 +298,33 @@ private struct Conversation {
     talk.exchange(7, "SET", 300, 301)
     talk.server("GET", 1, 2)
     #expect(try talk.merged == ["c:GET 0-3", "close 1", "s:SET 300-301", "s:GET 1-2"])
+  }
+
+  /// A client that reads its response late: the difference is what the two views are for.
+  @Test func aClientThatIsLate() throws {
+    var talk = Conversation()
+    talk.server("GET", 1, 2)
+    talk.stream.flow(7)
+    talk.exchange(7, "SET", 9000, 9001)
+    talk.client("GET", 0, 9002)
+    talk.server("GET", 9004, 9005)
+    talk.exchange(7, "SET", 19006, 19007)
+    talk.client("GET", 9003, 19008)
+    #expect(
+      try talk.merged == [
+        "s:SET 9000-9001", "c:GET 0-9002/1-2", "s:GET 9004-9005", "s:SET 19006-19007", "c:GET 9003-19008",
+      ])
+  }
+
+  /// Where nobody knows which of the client's the next one is, it is not worth the wait.
+  @Test func outOfStepNobodyWaitsForLong() throws {
+    var talk = Conversation()
+    talk.gap(1, at: 0)
+    talk.server("GET", 1, 2)
+    talk.stream.flow(7)
+    talk.exchange(7, "SET", 300, 301)
+    talk.client("GET", 0, 302)
+    #expect(try talk.merged == ["gap 1", "s:GET 1-2", "s:SET 300-301", "c:GET 0-302"])
   }
 
   @Test func memoryIsBounded() throws {

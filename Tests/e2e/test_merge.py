@@ -1,6 +1,7 @@
 # Both views of one exchange in one record: real servers and clients, and a server that takes its time.
 
 import json
+import socket
 import subprocess
 import time
 
@@ -59,6 +60,51 @@ def test_the_difference_is_where_the_time_went(redis, capture, tmp_path):
     assert slow["latency_ns"] >= slow["server_latency_ns"] > 190e6
     (waited,) = [line for line in lines(watch.output) if line.get("args") == ["waits"]]
     assert waited["latency_ns"] > 200e6 > 50e6 > waited["server_latency_ns"]
+
+
+def test_a_client_that_reads_late(redis, capture):
+    """A view waits for the other one, also while nothing else happens; nothing is shown twice."""
+    server = redis()
+    watch = capture(["--port", server.port], [RESP, MERGE, JSON])
+    delays = [0.05, 0.25, 0.5, 1.0]
+    with Client(server.port) as client:
+        for number, delay in enumerate(delays):
+            client.send(b"*2\r\n$3\r\nGET\r\n$1\r\n%d\r\n" % number)
+            time.sleep(delay)
+            client.read()
+    watch.stop()
+    shown = [line for line in lines(watch.output) if line["command"] == "GET"]
+    assert [line["args"] for line in shown] == [[str(number)] for number in range(len(delays))]
+    for line, delay in zip(shown, delays):
+        assert line["latency_ns"] >= delay * 1e9 > 40e6 > line["server_latency_ns"]
+
+
+def test_what_a_filter_hides_on_one_side(capture, tmp_path):
+    """Two equal commands at once, the first of which the server answers at once: its view is hidden by its latency."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        recording = capture(["--port", listener.getsockname()[1]])
+        command, reply = b"*2\r\n$3\r\nGET\r\n$1\r\nk\r\n", b"$1\r\nv\r\n"
+        client = socket.create_connection(listener.getsockname())
+        server, _ = listener.accept()
+        for end in (client, server):
+            end.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        client.sendall(command)
+        client.sendall(command)
+        server.recv(len(command), socket.MSG_WAITALL)
+        server.sendall(reply)
+        server.recv(len(command), socket.MSG_WAITALL)
+        time.sleep(0.15)
+        server.sendall(reply)
+        client.recv(len(reply), socket.MSG_WAITALL)
+        client.recv(len(reply), socket.MSG_WAITALL)
+        client.close()
+        server.close()
+        recording.stop()
+    filtered = [*RESP, "--slower-than", "100ms"]
+    shown = run([filtered, MERGE, JSON], tmp_path / "merged", stdin=recording.output).splitlines()
+    first, second = sorted(map(json.loads, shown), key=lambda line: "server_latency_ns" in line)
+    assert "server_latency_ns" not in first and second["server_latency_ns"] > 100e6
+    assert {line["direction"] for line in (first, second)} == {"egress"}
 
 
 def test_a_line_comes_while_the_capture_goes_on(redis, capture):

@@ -1,6 +1,7 @@
 # What tap-resp shows with filters: just what the unfiltered output has of it, of real connections, with and without losses;
 # and globs that match what a real redis-server's KEYS matches.
 
+import collections
 import json
 import random
 import subprocess
@@ -12,7 +13,7 @@ import pytest
 from harness import tapwire
 from harness.pipeline import JSON, RESP, run
 from harness.resp import Error, command
-from harness.tapwire import CLOSE, DATA, END, FLOW, GAP, HELLO, SENT
+from harness.tapwire import CLOSE, DATA, END, EXCHANGE, FLOW, GAP, HELLO, HIDDEN, SENT
 
 
 def frame(*fields):
@@ -27,6 +28,18 @@ def decoded(recording, directory, *options):
         subprocess.run([*RESP, *options], stdin=stdin, stdout=stdout, check=True, timeout=60)
     lines = [json.loads(line) for line in run([JSON], directory / "json", stdin=tap).splitlines()]
     return lines, sum(frame[0] == GAP for frame in tapwire.frames(tap))
+
+
+def placed(tap):
+    """Each exchange by its flow and which of the flow's exchanges it is, those counted that are hidden."""
+    found, count = {}, collections.Counter()
+    for kind, flow, *fields in tapwire.frames(tap):
+        if kind == HIDDEN:
+            count[flow] += fields[0]
+        elif kind == EXCHANGE:
+            found[flow, count[flow]] = fields
+            count[flow] += 1
+    return found
 
 
 def workload(server):
@@ -97,6 +110,9 @@ def check(recording, directory):
         assert expected or gaps and "--db" in options, options
         assert shown == expected, options
         assert shown_gaps == gaps, options
+        places = placed(directory / "all" / "decoded.tap")
+        shown_places = placed(directory / str(number) / "decoded.tap")
+        assert all(places[place] == exchange for place, exchange in shown_places.items()), options
     subcommand, _ = decoded(recording, directory / "subcommand", "--command", "Config Set")
     assert subcommand == [line for line in everything if line.get("command") == "CONFIG" and line["args"][0] == "SET"]
     assert subcommand

@@ -1,8 +1,9 @@
 // A connection that was captured at both ends: which exchange of the one is which of the other.
 //
 // Both ends see the same exchanges in the same order. So once one of them is known to be the same, the next one is the next,
-// and that its content is the same, too, is the proof. Where something is missing on one side, or a content differs, nothing is
-// believed any more until two exchanges are the same for certain:
+// and that its content is the same, too, is the proof; one that a filter has hidden on one side is counted all the same.
+// Where something is missing on one side, or a content differs, nothing is believed any more until two exchanges are the
+// same for certain:
 // - the first on both sides after a silence of the connection, in which everything under way has arrived;
 // - or one that was alone on the client's side, nothing else sent and not answered, with nothing missing before or behind it,
 //   and one of the same content that the server received and answered within that time: it answered no other then.
@@ -17,8 +18,9 @@ final class ConnectionPair {
   private(set) var client = Side()
   private(set) var server = Side()
   private let serverFlow: UInt64
-  /// Whether the first exchange that waits on one side is the first on the other one.
-  private var isInStep: Bool
+  /// By how much the ordinal of a server's view is greater than that of the client's view of the same exchange; nil where
+  /// nobody knows.
+  private var lead: Int64?
   /// The latest moment of anything on either side that has gone out, or is missing.
   private var latestPast: UInt64?
   /// Of the latest exchange on the client's side.
@@ -27,7 +29,7 @@ final class ConnectionPair {
 
   init(serverFlow: UInt64, isSeenFromTheBeginning: Bool, holdings: Holdings) {
     self.serverFlow = serverFlow
-    isInStep = isSeenFromTheBeginning
+    lead = isSeenFromTheBeginning ? 0 : nil
     self.holdings = holdings
   }
 
@@ -41,8 +43,11 @@ final class ConnectionPair {
     var exchange = exchange
     let latestEnd = onServer ? server.latestEnd : client.latestEnd
     exchange.beginsAlone = latestEnd.map { $0 <= exchange.times.start } ?? false
+    if onServer { server.count(&exchange) } else { client.count(&exchange) }
     // What was before it is known to have been alone only now.
-    if !onServer, !isInStep, exchange.beginsAlone, let number = latestClientNumber { synchronize(at: number, &output) }
+    if !onServer, lead == nil, exchange.beginsAlone, let number = latestClientNumber {
+      synchronize(at: number, &output)
+    }
     let number = onServer ? server.endNumber : client.endNumber
     append(exchange, onServer: onServer)
     if onServer {
@@ -64,6 +69,11 @@ final class ConnectionPair {
     settle(&output)
   }
 
+  /// A filter has hidden exchanges of a side in front of the next one.
+  func receive(hidden count: UInt64, onServer: Bool) {
+    if onServer { server.skip(count) } else { client.skip(count) }
+  }
+
   private func append(_ frame: HeldFrame, onServer: Bool) {
     holdings.bytes += frame.encoded.count + Holdings.frameBytes
     if onServer { server.append(frame) } else { client.append(frame) }
@@ -71,23 +81,43 @@ final class ConnectionPair {
 
   /// An exchange has waited for too long, and so have those in front of it.
   func release(_ number: UInt64, onServer: Bool, into output: inout Output) {
-    if onServer { server.release(before: number + 1) } else { client.release(before: number + 1) }
+    if onServer {
+      server.release(before: number + 1, as: .alone)
+    } else {
+      client.release(before: number + 1, as: .alone)
+    }
     settle(&output)
   }
+
+  /// Whether the exchange still waits for the other side's view.
+  func isWaiting(_ number: UInt64, onServer: Bool) -> Bool { (onServer ? server : client).isWaiting(number) }
+
+  /// In step a server's view has a place, which the client takes as soon as it reads its response: that may be late.
+  var isServerPatient: Bool { lead != nil }
 
   // MARK: What is the same
 
   private func settle(_ output: inout Output) {
     drain(&output)
     while let first = client.first, let second = server.first {
+      if let lead, second.ordinal - lead != first.ordinal {
+        // Hidden on the other side, or gone from there after its time.
+        if second.ordinal - lead > first.ordinal {
+          client.release(before: client.firstNumber + 1, as: .alone)
+        } else {
+          server.release(before: server.firstNumber + 1, as: .alone)
+        }
+        drain(&output)
+        continue
+      }
       guard first.hasContent(of: second),
         first.times.meets(server: second.times, toleranceNanoseconds: Self.toleranceNanoseconds),
-        isInStep || isBehindSilence(first) && isBehindSilence(second)
+        lead != nil || isBehindSilence(first) && isBehindSilence(second)
       else {
-        isInStep = false
+        loseStep()
         break
       }
-      isInStep = true
+      lead = second.ordinal - first.ordinal
       merge(client.firstNumber, server.firstNumber)
       drain(&output)
     }
@@ -97,8 +127,18 @@ final class ConnectionPair {
     drain(&output)
   }
 
+  /// What the server saw waits no longer than anything else from now on.
+  private func loseStep() {
+    guard lead != nil else { return }
+    lead = nil
+    for number in server.firstNumber..<server.endNumber where server.isWaiting(number) {
+      let exchange = Holdings.Waiting(pair: self, isOnServer: true, number: number, time: server[number].times.last)
+      holdings.append(exchange, isPatient: false)
+    }
+  }
+
   private func isBehindSilence(_ exchange: HeldFrame) -> Bool {
-    guard let latestPast else { return false }
+    guard let latestPast, !exchange.isBehindHidden else { return false }
     let (limit, overflow) = latestPast.addingReportingOverflow(Self.silenceNanoseconds)
     return !overflow && exchange.times.start >= limit
   }
@@ -119,7 +159,7 @@ final class ConnectionPair {
       client.release(before: number)
       server.release(before: candidate)
       drain(&output)
-      isInStep = true
+      lead = other.ordinal - exchange.ordinal
       merge(number, candidate)
       drain(&output)
       return
@@ -146,7 +186,7 @@ final class ConnectionPair {
     if frame.kind == .exchange || frame.kind == .gap {
       latestPast = max(latestPast ?? 0, frame.times.last)
       // What goes out by itself is in nobody's order.
-      if frame.state == .ready { isInStep = false }
+      if frame.state == .ready { loseStep() }
     }
     frame.write(to: &output)
   }

@@ -41,8 +41,10 @@ struct HeldFrame {
   enum State: Equatable {
     /// For the other side's view.
     case waiting
-    /// For nothing but its turn.
+    /// For nothing but its turn: its place in the order is not known.
     case ready
+    /// For nothing but its turn: there is no other side's view, and the order goes on behind it.
+    case alone
     /// For its turn, to go out with the server's view, and with the server's flags beside its own.
     case merged(ServerView, flags: [String])
     /// It has become part of the other side's exchange.
@@ -62,6 +64,10 @@ struct HeldFrame {
   private var flags: [String] = []
   /// The exchange before it on this side was over when it began, and nothing is missing between the two.
   var beginsAlone = false
+  /// Which of its side's exchanges it is, those counted that a filter has hidden.
+  var ordinal: Int64 = 0
+  /// Whether a filter has hidden the one before it.
+  var isBehindHidden = false
 
   init(_ frame: Frame, kind: Kind, time: UInt64) {
     self.kind = kind

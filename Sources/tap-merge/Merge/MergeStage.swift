@@ -27,26 +27,43 @@ final class Holdings {
     var number: UInt64
     /// When it was over, by the clock of the capture.
     var time: UInt64
+
+    fileprivate var isWaiting: Bool { pair.isWaiting(number, onServer: isOnServer) }
+  }
+
+  /// Exchanges in the order in which they were over.
+  final class Queue {
+    private var exchanges: [Waiting] = []
+    private var head = 0
+
+    var count: Int { exchanges.count - head }
+
+    func append(_ exchange: Waiting) { exchanges.append(exchange) }
+
+    /// The first one that still waits.
+    func first() -> Waiting? {
+      while head < exchanges.count, !exchanges[head].isWaiting { removeFirst() }
+      return head < exchanges.count ? exchanges[head] : nil
+    }
+
+    func removeFirst() {
+      head += 1
+      if head * 2 >= exchanges.count {
+        exchanges.removeFirst(head)
+        head = 0
+      }
+    }
   }
 
   /// Of all frames that wait.
   var bytes = 0
-  private var exchanges: [Waiting] = []
-  private var head = 0
+  /// Those that wait for `MergeStage.patience`, and those that do for `serverPatience`.
+  let short = Queue()
+  let long = Queue()
 
-  var isEmpty: Bool { head == exchanges.count }
-  var count: Int { exchanges.count - head }
-  var oldest: Waiting? { isEmpty ? nil : exchanges[head] }
+  var count: Int { short.count + long.count }
 
-  func append(_ exchange: Waiting) { exchanges.append(exchange) }
-
-  func removeOldest() {
-    head += 1
-    if head * 2 >= exchanges.count {
-      exchanges.removeFirst(head)
-      head = 0
-    }
-  }
+  func append(_ exchange: Waiting, isPatient: Bool) { (isPatient ? long : short).append(exchange) }
 }
 
 /// Joins the client's and the server's view of exchanges.
@@ -55,6 +72,9 @@ package struct MergeStage: Stage, ~Copyable {
   package static let program = "tap-merge"
   /// An exchange waits for the other side's view at most so long: by the capture's clock, and as long without any input.
   package static let patience: UInt64 = 200_000_000
+  /// A client may read its response late, and that difference is worth the most: the server's view of a connection in step
+  /// waits for longer.
+  package static let serverPatience: UInt64 = 10_000_000_000
   /// Of all frames that wait.
   package static let maximumBytes = 16 << 20
   package static let maximumExchanges = 65536
@@ -68,12 +88,17 @@ package struct MergeStage: Stage, ~Copyable {
 
   package init() {}
 
-  package var patienceNanoseconds: UInt64? { holdings.isEmpty ? nil : MergeStage.patience }
+  package var patienceNanoseconds: UInt64? {
+    holdings.short.first() != nil ? MergeStage.patience : holdings.long.first() != nil ? MergeStage.serverPatience : nil
+  }
 
-  package mutating func losePatience(into output: inout Output) { releaseAll(into: &output) }
+  package mutating func losePatience(into output: inout Output) {
+    releaseAll(holdings.short.first() != nil ? holdings.short : holdings.long, into: &output)
+  }
 
   package mutating func endScope(into output: inout Output) {
-    releaseAll(into: &output)
+    releaseAll(holdings.short, into: &output)
+    releaseAll(holdings.long, into: &output)
     flows.removeAll()
     now = 0
   }
@@ -95,6 +120,7 @@ package struct MergeStage: Stage, ~Copyable {
       let close = try CloseFrame(frame)
       pass(frame, of: close.flow, .close, at: close.time, into: &output)
       flows[close.flow] = nil
+    case .hidden: hide(try HiddenFrame(frame), in: frame, into: &output)
     case .connection: pass(frame, of: try ConnectionFrame(frame).flow, .other, at: 0, into: &output)
     default: output.forward(frame)
     }
@@ -133,7 +159,20 @@ package struct MergeStage: Stage, ~Copyable {
     let isOnServer = flow.role == .server
     guard let number = pair.receive(held, onServer: isOnServer, into: &output) else { return }
     holdings.append(
-      Holdings.Waiting(pair: pair, isOnServer: isOnServer, number: number, time: held.times.last))
+      Holdings.Waiting(pair: pair, isOnServer: isOnServer, number: number, time: held.times.last),
+      isPatient: isOnServer && pair.isServerPatient)
+  }
+
+  /// A filter has left exchanges out.
+  private mutating func hide(_ hidden: HiddenFrame, in frame: Frame, into output: inout Output) {
+    if let flow = flows[hidden.flow] {
+      if let pair = flow.pair {
+        pair.receive(hidden: hidden.count, onServer: flow.role == .server)
+      } else {
+        flow.isWhole = false
+      }
+    }
+    pass(frame, of: hidden.flow, .other, at: 0, into: &output)
   }
 
   /// Another frame goes on at once, unless something of its flow waits in front of it.
@@ -155,20 +194,26 @@ package struct MergeStage: Stage, ~Copyable {
   /// Lets go of what has waited for too long by now, or is too much.
   private mutating func advance(to time: UInt64, _ output: inout Output) {
     now = max(now, time)
-    while let oldest = holdings.oldest {
-      let isOld = now > oldest.time && now - oldest.time > MergeStage.patience
-      guard isOld || holdings.bytes > MergeStage.maximumBytes || holdings.count > MergeStage.maximumExchanges else {
-        return
-      }
-      holdings.removeOldest()
-      oldest.pair.release(oldest.number, onServer: oldest.isOnServer, into: &output)
+    release(holdings.short, after: MergeStage.patience, &output)
+    release(holdings.long, after: MergeStage.serverPatience, &output)
+    while holdings.bytes > MergeStage.maximumBytes || holdings.count > MergeStage.maximumExchanges {
+      let (short, long) = (holdings.short.first(), holdings.long.first())
+      guard short != nil || long != nil else { return }
+      releaseFirst(short?.time ?? .max <= long?.time ?? .max ? holdings.short : holdings.long, &output)
     }
   }
 
-  private mutating func releaseAll(into output: inout Output) {
-    while let oldest = holdings.oldest {
-      holdings.removeOldest()
-      oldest.pair.release(oldest.number, onServer: oldest.isOnServer, into: &output)
-    }
+  private mutating func release(_ queue: Holdings.Queue, after patience: UInt64, _ output: inout Output) {
+    while let oldest = queue.first(), now > oldest.time, now - oldest.time > patience { releaseFirst(queue, &output) }
+  }
+
+  private mutating func releaseFirst(_ queue: Holdings.Queue, _ output: inout Output) {
+    guard let oldest = queue.first() else { return }
+    queue.removeFirst()
+    oldest.pair.release(oldest.number, onServer: oldest.isOnServer, into: &output)
+  }
+
+  private mutating func releaseAll(_ queue: Holdings.Queue, into output: inout Output) {
+    while queue.first() != nil { releaseFirst(queue, &output) }
   }
 }

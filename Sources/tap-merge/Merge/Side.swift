@@ -7,6 +7,10 @@ struct Side {
   private(set) var firstNumber: UInt64 = 0
   /// When the latest exchange of this side was over; nil where something is missing behind it, or none came yet.
   var latestEnd: UInt64?
+  /// Of the next exchange.
+  var nextOrdinal: Int64 = 0
+  /// A filter has hidden what came before the next exchange.
+  var isBehindHidden = false
   /// No frame of it will follow.
   var isClosed = false
 
@@ -22,15 +26,33 @@ struct Side {
     _modify { yield &frames[head + Int(number - firstNumber)] }
   }
 
+  /// Gives the next exchange its place.
+  mutating func count(_ exchange: inout HeldFrame) {
+    exchange.ordinal = nextOrdinal
+    exchange.isBehindHidden = isBehindHidden
+    nextOrdinal &+= 1
+    isBehindHidden = false
+  }
+
+  /// So many exchanges are not shown.
+  mutating func skip(_ count: UInt64) {
+    nextOrdinal &+= Int64(truncatingIfNeeded: count)
+    isBehindHidden = true
+    latestEnd = nil
+  }
+
   mutating func append(_ frame: HeldFrame) { frames.append(frame) }
 
   /// The exchanges in front of `number` wait no longer.
-  mutating func release(before number: UInt64) {
+  mutating func release(before number: UInt64, as state: HeldFrame.State = .ready) {
     guard number > firstNumber else { return }
     for number in firstNumber..<min(number, endNumber) where self[number].state == .waiting {
-      self[number].state = .ready
+      self[number].state = state
     }
   }
+
+  /// Whether `number` is an exchange that waits for the other side's view.
+  func isWaiting(_ number: UInt64) -> Bool { holds(number) && self[number].state == .waiting }
 
   /// Takes the first frame if it waits for nothing.
   mutating func popReady() -> HeldFrame? {

@@ -182,7 +182,11 @@ package final class RedisContext {
     var exchange = ExchangeFilter.Candidate(
       request: request, response: response, annotations: annotations, start: start, end: end, flags: flags)
     if let shaper {
-      guard shaper.shows(exchange, database: flow.toldDatabase) else { return }
+      guard shaper.shows(exchange, database: flow.toldDatabase) else {
+        flow.hiddenExchanges += 1
+        return
+      }
+      flow.tellHidden(into: &output)
       exchange = shaper.shaped(exchange)
     }
     write(exchange, flow: flow.id, firstByte: firstByte, process: process, into: &output)

@@ -37,6 +37,11 @@ extension RedisFlow {
       let requestBytes = Int(request.pointee.bytes)
       let annotationBytes = Int(request.pointee.annotationBytes)
       if !isFiltered || isShown(request.pointee, nextRequest, end: data.time) {
+        if isFiltered, hiddenExchanges > 0 {
+          output.endAnswered(exchanges)
+          tellHidden(into: &output)
+          exchanges = output.beginAnswered(beginning, end: data.time)
+        }
         let response = exchanges.begin(
           start: request.pointee.time, request: nextRequest, requestBytes: requestBytes,
           annotationBytes: annotationBytes,
@@ -61,11 +66,22 @@ extension RedisFlow {
     return position
   }
 
-  /// Whether the filter shows an exchange whose request map lies at `map`, with the annotations behind it.
+  /// Whether the filter shows an exchange whose request map lies at `map`, with the annotations behind it; counts it if not.
   @inline(never)
   private func isShown(_ request: PendingRequest, _ map: UnsafeRawPointer, end: UInt64) -> Bool {
     let (map, annotations) = split(UnsafeRawBufferPointer(start: map, count: request.heldBytes), request)
-    return context.shows(
+    let isShown = context.shows(
       plainRequest: map, annotations: annotations, start: request.time, end: end, database: toldDatabase)
+    if !isShown { hiddenExchanges += 1 }
+    return isShown
+  }
+
+  /// An exchange follows that is shown: says how many before it were not.
+  @inline(never)
+  func tellHidden(into output: inout Output) {
+    guard hiddenExchanges > 0 else { return }
+    HiddenFrame(flow: id, count: hiddenExchanges).append(to: &output.buffer)
+    output.endRecord()
+    hiddenExchanges = 0
   }
 }

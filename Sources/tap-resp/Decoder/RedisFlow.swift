@@ -39,6 +39,8 @@ package final class RedisFlow: FlowDecoder {
   @exclusivity(unchecked) var subscriptions = Subscriptions()
   @exclusivity(unchecked) var isMonitoring = false
   @exclusivity(unchecked) var state: ConnectionState
+  /// Exchanges that the filter has hidden since the last one that it showed.
+  @exclusivity(unchecked) var hiddenExchanges: UInt64 = 0
   /// The database that the last connection frame has told.
   @exclusivity(unchecked) var toldDatabase: Int64?
   /// Set behind SYNC and PSYNC: what the server sends is a replication stream, and it answers nothing any more.
