@@ -33,6 +33,7 @@ import Testing
     let text = "Name:\tx\nUid:\t1000\t33\t1000\t1000\nGid:\t5\t6\t7\t8\n"
     #expect(ProcessNumbers(parsing: Array(text.utf8)).uid == 33)
     #expect(ProcessNumbers(parsing: Array("Uid:\t1000\n".utf8)).uid == nil)
+    #expect(ProcessNumbers(parsing: Array("Tgid:\t40\nNgid:\t0\nPid:\t42\n".utf8)).threadGroup == 40)
     #expect(ProcessNumbers(parsing: []) == ProcessNumbers(parsing: Array("Name:\tx\n".utf8)))
   }
 

@@ -2,9 +2,11 @@
 
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 
 import pytest
@@ -124,7 +126,100 @@ def test_a_process_that_changes_its_user(capture, sink):
     running.stop()
     recording = Recording(running.output)
     (flow,) = clients(recording)
-    assert (recording.process_of(flow)["uid"], recording.process_of(flow)["user"]) == (65534, "nobody")
+    process = recording.process_of(flow)
+    assert (process["uid"], process["gid"], process["user"]) == (65534, 65534, "nobody")
+
+
+def test_a_child_that_is_gone_at_once(capture, sink):
+    """Forked and over before anybody could look into /proc: all is known all the same, in a namespace of its own too."""
+    running = capture(["--port", port_of(sink)])
+    script = (
+        "import os,socket,sys\n"
+        "for _ in range(20):\n"
+        "  if os.fork() == 0:\n"
+        "    with socket.create_connection(('127.0.0.1', int(sys.argv[1]))) as s: s.sendall(b'%d' % os.getpid())\n"
+        "    os._exit(0)\n"
+        "  os.wait()\n"
+    )
+    inside = ["unshare", "--pid", "--fork"] if os.geteuid() == 0 else []
+    subprocess.run([*inside, sys.executable, "-c", script, str(port_of(sink))], check=True)
+    pids = [int(hear(sink)) for _ in range(20)]
+    running.stop()
+    recording = Recording(running.output)
+    seen = [recording.process_of(flow) for flow in clients(recording)]
+    assert [process["namespace_pid"] for process in seen] == pids
+    assert {process["exe"] for process in seen} == {os.path.realpath(sys.executable)}
+    assert all(process["cgroup"] and process["command_line"][1] == "-c" for process in seen)
+
+
+def test_a_connection_that_nobody_used(capture, sink):
+    """Accepted, and closed by the exit of the process: its record comes behind that of the exit."""
+    running = capture(["--port", port_of(sink)])
+    children = []
+    for _ in range(3):
+        child = os.fork()
+        if child == 0:
+            sink.accept()
+            os._exit(0)
+        client = socket.create_connection(sink.getsockname())
+        os.waitpid(child, 0)
+        children.append(child)
+        client.close()
+    running.stop()
+    recording = Recording(running.output)
+    servers = [flow.process for flow in recording.flows.values() if flow.role == "server"]
+    assert [recording.processes[server]["pid"] for server in servers] == children
+    for server in servers:
+        process = recording.processes[server]
+        assert process["exe"] == os.path.realpath(sys.executable) and process["parent"]["pid"] == os.getpid()
+        assert process["cgroup"] and process["namespace_pid"]
+    assert set(servers) <= set(recording.exits)
+
+
+def test_a_parent_that_is_gone(capture, sink):
+    running = capture(["--port", port_of(sink)])
+    script = f"import os,sys,time\nif os.fork(): os._exit(0)\ntime.sleep(1.5)\n{SAY}"
+    parent = subprocess.Popen([sys.executable, "-c", script, str(port_of(sink)), "word"])
+    assert parent.wait() == 0
+    assert hear(sink) == b"word"
+    running.stop()
+    recording = Recording(running.output)
+    (flow,) = clients(recording)
+    name = open("/proc/self/comm").read().strip()
+    process = recording.process_of(flow)
+    assert process["parent"] == {"pid": parent.pid, "comm": process["comm"]}
+    assert process["ancestors"][:2] == [process["comm"], name]
+
+
+@pytest.mark.root
+def test_an_exec_that_was_lost(capture, redis):
+    """The ring is full while a shell becomes redis-cli: its commands are those of redis-cli all the same."""
+    server = redis()
+    shell = subprocess.Popen(
+        ["sh", "-c", f"read x; exec redis-cli -p {server.port}"], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL
+    )
+    running = capture(["--port", server.port, "--buffer", "256K"])
+    os.kill(running.first.pid, signal.SIGSTOP)
+    subprocess.run(["sh", "-c", "i=0; while [ $i -lt 100 ]; do /bin/true; i=$((i+1)); done"], check=True)
+    shell.stdin.write(b"go\n")
+    shell.stdin.flush()
+    for _ in range(500):
+        if open(f"/proc/{shell.pid}/comm").read() == "redis-cli\n":
+            break
+        time.sleep(0.01)
+    os.kill(running.first.pid, signal.SIGCONT)
+    time.sleep(0.5)
+    shell.stdin.write(b"GET lost\n")
+    shell.stdin.flush()
+    time.sleep(0.2)
+    shell.stdin.close()
+    assert shell.wait(10) == 0
+    running.stop()
+    recording = Recording(running.output)
+    assert any("starts and ends of processes were lost" in str(notice) for notice in recording.notices)
+    (process,) = {id: recording.processes[id] for id in (flow.process for flow in clients(recording))}.values()
+    assert (process["comm"], process["command_line"]) == ("redis-cli", ["redis-cli", "-p", str(server.port)])
+    assert process["exe"] == os.path.realpath(shutil.which("redis-cli"))
 
 
 def test_a_path_across_a_mount_and_a_long_command_line(capture, sink, tmp_path):
@@ -210,6 +305,20 @@ def test_a_process_that_does_not_exist(pipeline):
     running = pipeline([[tool("tap-capture"), "--pid", str(gone.pid)]])
     assert running.wait() == [64]
     assert f"there is no process {gone.pid}" in running.errors()
+
+
+def test_a_thread_is_no_process(pipeline):
+    """Chosen, it would never be seen: the kernel tells of processes."""
+    done = threading.Event()
+    thread = threading.Thread(target=done.wait)
+    thread.start()
+    try:
+        running = pipeline([[tool("tap-capture"), "--pid", str(thread.native_id)]])
+        assert running.wait() == [64]
+        assert f"{thread.native_id} is a thread of process {os.getpid()}" in running.errors()
+    finally:
+        done.set()
+        thread.join()
 
 
 def test_its_own_pipeline_is_left_out(tmp_path, capture, redis):

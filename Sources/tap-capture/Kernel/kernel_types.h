@@ -237,6 +237,7 @@ struct task_struct {
   struct task_struct *real_parent;
   struct task_struct *group_leader;
   __u64 start_boottime;
+  __u64 self_exec_id;
   const struct cred *cred;
   char comm[16];
   struct fs_struct *fs;

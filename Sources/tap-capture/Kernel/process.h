@@ -12,6 +12,8 @@ static __always_inline struct tap_process_key process_key(struct task_struct *ta
       .start_boottime_ns = task->group_leader->start_boottime,
       .tgid = task->tgid,
       .uid = task->cred->euid.val,
+      .gid = task->cred->egid.val,
+      .exec_id = task->self_exec_id,
   };
 }
 

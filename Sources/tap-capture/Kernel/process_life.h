@@ -7,6 +7,17 @@
 #include "wakeup.h"
 #include <bpf/bpf_tracing.h>
 
+// A process has a number in each namespace from the first one (level 0) to its own.
+static __always_inline __u32 namespace_pid(struct task_struct *task) {
+  struct pid *pid = BPF_CORE_READ(task, group_leader, thread_pid);
+  __u32 level = BPF_CORE_READ(pid, level);
+  void *number = (void *)pid + bpf_core_field_offset(struct pid, numbers) + level * bpf_core_type_size(struct upid) +
+                 bpf_core_field_offset(struct upid, nr);
+  __u32 own = 0;
+  bpf_probe_read_kernel(&own, sizeof(own), number);
+  return own;
+}
+
 SEC("tp_btf/sched_process_fork")
 int BPF_PROG(process_forked, struct task_struct *parent, struct task_struct *child) {
   __u32 parent_tgid = parent->tgid, child_tgid = child->tgid;
@@ -23,22 +34,11 @@ int BPF_PROG(process_forked, struct task_struct *parent, struct task_struct *chi
     return 0;
   }
   record->kind = TAP_RECORD_FORK;
-  record->reserved = 0;
+  record->namespace_pid = namespace_pid(child);
   record->process = process_key(child);
   record->parent = process_key(parent);
   bpf_ringbuf_submit(record, submit_flags(sizeof(*record)));
   return 0;
-}
-
-// A process has a number in each namespace from the first one (level 0) to its own.
-static __always_inline __u32 namespace_pid(struct task_struct *task) {
-  struct pid *pid = BPF_CORE_READ(task, group_leader, thread_pid);
-  __u32 level = BPF_CORE_READ(pid, level);
-  void *number = (void *)pid + bpf_core_field_offset(struct pid, numbers) + level * bpf_core_type_size(struct upid) +
-                 bpf_core_field_offset(struct upid, nr);
-  __u32 own = 0;
-  bpf_probe_read_kernel(&own, sizeof(own), number);
-  return own;
 }
 
 SEC("tp_btf/sched_process_exec")
@@ -49,8 +49,6 @@ int BPF_PROG(process_executed, struct task_struct *task, pid_t old_pid, struct l
     return 0;
   }
   record->kind = TAP_RECORD_EXEC;
-  record->reserved = 0;
-  record->gid = task->cred->egid.val;
   record->namespace_pid = namespace_pid(task);
   record->process = process_key(task);
   record->parent = process_key(task->real_parent);
@@ -85,6 +83,7 @@ int BPF_PROG(process_exited, struct task_struct *task) {
   }
   record->kind = TAP_RECORD_EXIT;
   record->reserved = 0;
+  record->time_ns = bpf_ktime_get_ns();
   record->process = process_key(task);
   bpf_ringbuf_submit(record, submit_flags(sizeof(*record)));
   return 0;

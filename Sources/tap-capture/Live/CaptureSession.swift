@@ -19,6 +19,8 @@ struct CaptureSession: ~Copyable {
   private var unreportedEndsPosition: UInt64 = 0
   private var unreportedEndsCount: UInt64 = 0
   private var unixFlowEnds = UnixFlowEnds()
+  private var lostProcessRecords: UInt64 = 0
+  private var nextLookForExited: UInt64?
 
   /// Why the capture stops.
   private enum Stop: Equatable {
@@ -142,6 +144,7 @@ struct CaptureSession: ~Copyable {
     var secondLook: UInt64? = start + 1_000_000_000
     var hintDue: UInt64? = start + CaptureSession.silenceNanoseconds
     while true {
+      let beginning = clockNanoseconds(CLOCK_MONOTONIC)
       let isDrained = drainSome()
       if isDrained { recorder.output.flush() }
       if recorder.output.failure != nil { return .outputFailed }
@@ -150,6 +153,8 @@ struct CaptureSession: ~Copyable {
       let now = clockNanoseconds(CLOCK_MONOTONIC)
       if now >= deadline { return .requested }
       lookForEndsOfUnixFlows(at: now)
+      lookForExitedProcesses(at: now)
+      if isDrained { recorder.forgetExited(at: beginning) }
       recorder.updateContainers(at: now)
       if let due = secondLook, now >= due {
         secondLook = nil
@@ -174,9 +179,18 @@ struct CaptureSession: ~Copyable {
     diagnostics.report("nothing seen yet: \(hint.text)", remedy: hint.remedy)
   }
 
+  /// Where exits were lost, /proc tells who is gone: a second later, so that it is not asked over and over.
+  private mutating func lookForExitedProcesses(at now: UInt64) {
+    if let due = nextLookForExited, now >= due {
+      nextLookForExited = nil
+      recorder.processes.findExited(at: now)
+    }
+  }
+
   /// Takes what is in the ring, up to a megabyte of it, and returns whether that was all.
   private mutating func drainSome() -> Bool {
     takeUnreportedEnds()
+    noteLostProcessRecords()
     if let statistics {
       statistics.publish(recorder.totals, ringBytes: ring.gauge.bytesInUse)
     }
@@ -187,6 +201,14 @@ struct CaptureSession: ~Copyable {
     }
     unixFlowEnds.settle(&recorder, readTo: ring.position)
     return isDrained
+  }
+
+  private mutating func noteLostProcessRecords() {
+    let count = program.losses.process_records
+    guard count != lostProcessRecords else { return }
+    lostProcessRecords = count
+    recorder.processes.noteLostRecords()
+    if nextLookForExited == nil { nextLookForExited = clockNanoseconds(CLOCK_MONOTONIC) + 1_000_000_000 }
   }
 
   /// Takes the ends of flows that found no room in the ring. All else of these flows stands in front of the position
@@ -219,6 +241,7 @@ struct CaptureSession: ~Copyable {
     program.stop()
     drainAll()
     recorder.endOpen(at: clockNanoseconds(CLOCK_MONOTONIC), losses: losses)
+    recorder.forgetExited(at: .max)
     reportLosses()
     let survivors = stop.isEndOfCommand ? survivingDescendants() : []
     if !survivors.isEmpty {
@@ -253,7 +276,7 @@ struct CaptureSession: ~Copyable {
     if losses.process_records > 0 {
       recorder.notice(
         .warning,
-        "the ring was full: \(losses.process_records) starts and ends of processes were lost; /proc filled in",
+        "the ring was full: \(losses.process_records) starts and ends of processes were lost; /proc fills in where it can",
         counters: [("lost_process_records", losses.process_records)])
     }
     let missedCalls = program.missedCalls

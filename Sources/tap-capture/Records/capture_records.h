@@ -72,12 +72,14 @@ enum tap_protocol {
   TAP_PROTOCOL_OTHER = 1 << 2,
 };
 
-// A process: a tgid, and the time since boot when it began, because tgids come back. And its user at that moment, which it
-// may change at any time.
+// A process: a tgid, and the time since boot when it began, because tgids come back. And what it is at that moment: its user,
+// whom it may change at any time, and which of its programs it runs.
 struct tap_process_key {
   __u64 start_boottime_ns;
   __u32 tgid;
-  __u32 uid;  // effective
+  __u32 uid;      // effective
+  __u32 gid;      // effective
+  __u32 exec_id;  // another one after each exec; a child begins with its parent's
 };
 
 // Bytes that moved (TAP_RECORD_DATA, followed by `length` bytes) or that could not be recorded (TAP_RECORD_GAP).
@@ -145,7 +147,7 @@ struct tap_other_end_record {
 // A new process (not a new thread): `process` is the child.
 struct tap_fork_record {
   __u32 kind;
-  __u32 reserved;
+  __u32 namespace_pid;  // what it is called in its own pid namespace
   struct tap_process_key process;
   struct tap_process_key parent;
 };
@@ -153,14 +155,13 @@ struct tap_fork_record {
 struct tap_exit_record {
   __u32 kind;
   __u32 reserved;
+  __u64 time_ns;
   struct tap_process_key process;
 };
 
 // A process became another program.
 struct tap_exec_record {
   __u32 kind;
-  __u32 reserved;
-  __u32 gid;
   __u32 namespace_pid;  // what it is called in its own pid namespace
   struct tap_process_key process;
   struct tap_process_key parent;

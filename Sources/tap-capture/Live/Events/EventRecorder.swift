@@ -8,9 +8,8 @@ struct OpenFlow {
   var accounting = FlowAccounting()
   /// What the kernel program said of it.
   let record: tap_flow_record
-  /// Who used it last, and whose frame that was, as long as `epoch` is the process table's.
+  /// Who used it last, and whose frame that was.
   var key: tap_process_key
-  var epoch: UInt32
   var keyFrame: UInt64
   /// The process that the flow's frame names.
   var process: UInt64
@@ -74,11 +73,17 @@ struct EventRecorder: ~Copyable {
         end(flow)
       }
     case TAP_RECORD_FORK:
-      if let fork = load(record, tap_fork_record.self) { processes.fork(fork) }
+      if let fork = load(record, tap_fork_record.self) {
+        processes.fork(fork)
+        tellEnds()
+      }
     case TAP_RECORD_EXEC:
       if let exec = load(record, tap_exec_record.self) { execute(exec, record) }
     case TAP_RECORD_EXIT:
-      if let exit = load(record, tap_exit_record.self) { noteEnd(of: processes.exit(exit)) }
+      if let exit = load(record, tap_exit_record.self) {
+        processes.exit(exit)
+        tellEnds()
+      }
     case TAP_RECORD_OTHER_END:
       if let end = load(record, tap_other_end_record.self) { learnOtherEnd(end) }
     default:
@@ -150,15 +155,14 @@ struct EventRecorder: ~Copyable {
 
   @inline(__always)
   private func isSame(_ flow: OpenFlow, _ key: tap_process_key) -> Bool {
-    flow.key.tgid == key.tgid && flow.key.uid == key.uid && flow.key.start_boottime_ns == key.start_boottime_ns
-      && flow.epoch == processes.epoch
+    flow.key.start_boottime_ns == key.start_boottime_ns && flow.key.tgid == key.tgid && flow.key.exec_id == key.exec_id
+      && flow.key.uid == key.uid && flow.key.gid == key.gid
   }
 
   private mutating func learnUser(of flow: UnsafeMutablePointer<OpenFlow>, _ key: tap_process_key) {
     let process = processes.process(key)
-    let frame = describe(updating(process, uid: key.uid, comm: process.comm))
+    let frame = describe(updating(process, key, comm: process.comm))
     flow.pointee.key = key
-    flow.pointee.epoch = processes.epoch
     guard frame != flow.pointee.keyFrame else { return }
     flow.pointee.keyFrame = frame
     if let peer = flow.pointee.peerFlow { tellPeer(peer, of: frame) }
@@ -178,8 +182,7 @@ struct EventRecorder: ~Copyable {
   }
 
   private mutating func send(_ process: KnownProcess, id: UInt64) {
-    let ancestors = processes.ancestors(of: process, limit: ProcessSurroundings.maximumAncestors)
-    var surroundings = ProcessSurroundings(ancestors: ancestors.map(\.comm))
+    var surroundings = ProcessSurroundings(ancestors: processes.ancestorNames(of: process))
     surroundings.unit = systemdUnit(cgroupPath: process.cgroup)
     if let container = process.container {
       surroundings.container = containers[container]?.description
@@ -200,21 +203,28 @@ struct EventRecorder: ~Copyable {
     let commandLineBytes = min(Int(exec.command_line_length), Int(TAP_COMMAND_LINE_BYTES))
     let pathBytes = min(Int(exec.path_length), Int(TAP_PATH_BYTES))
     let cgroupBytes = min(Int(exec.cgroup_length), Int(TAP_CGROUP_BYTES))
-    let before = processes.execute(
+    processes.execute(
       exec,
       commandLine: UnsafeRawBufferPointer(rebasing: record[commandLineStart..<(commandLineStart + commandLineBytes)]),
       path: UnsafeRawBufferPointer(rebasing: record[pathStart..<(pathStart + pathBytes)]),
       cgroup: UnsafeRawBufferPointer(rebasing: record[cgroupStart..<(cgroupStart + cgroupBytes)]))
-    noteEnd(of: before)
+    tellEnds()
     // The first process of a container: what it is called is known by the time it connects to anything.
     seeContainer(of: processes.process(exec.process))
   }
 
-  /// What a frame has described is over.
-  private mutating func noteEnd(of described: UInt64?) {
-    guard let described else { return }
-    ExitFrame(process: described).append(to: &output.buffer)
-    output.endRecord()
+  /// Tells which processes are over of those that were described.
+  private mutating func tellEnds() {
+    for process in processes.takeEndedFrames() {
+      ExitFrame(process: process).append(to: &output.buffer)
+      output.endRecord()
+    }
+  }
+
+  /// Forgets what exited a moment ago. Everything that happened before `now` has been received.
+  mutating func forgetExited(at now: UInt64) {
+    processes.forgetRetired(at: now)
+    tellEnds()
   }
 
   // MARK: Containers
@@ -287,7 +297,7 @@ struct EventRecorder: ~Copyable {
   }
 
   /// Who has the other end of a unix socket, where no flow of theirs is captured, or not yet.
-  private func processWithoutFlow(at record: tap_flow_record) -> KnownProcess? {
+  private mutating func processWithoutFlow(at record: tap_flow_record) -> KnownProcess? {
     if record.other_process.tgid != 0 { return processes.process(record.other_process) }
     // Who connected just now. For a client it would be who called listen(2), which need not be who serves.
     guard record.role == UInt8(TAP_ROLE_SERVER.rawValue), record.is_joined == 0 else { return nil }
@@ -306,7 +316,7 @@ struct EventRecorder: ~Copyable {
     guard let end = otherEnds[record.other_end], flows[end.flow]?.pointee.isLeftOut == false else { return }
     latestTime = record.time_ns
     let comm = withUnsafeBytes(of: record.comm) { Array($0.prefix { $0 != 0 }) }
-    let process = updating(processes.process(record.process), uid: record.process.uid, comm: comm)
+    let process = updating(processes.process(record.process), record.process, comm: comm)
     tellPeer(end.flow, of: describe(process))
   }
 
@@ -325,7 +335,7 @@ struct EventRecorder: ~Copyable {
     latestTime = record.time_ns
     var process = processes.process(record.process)
     let flow = UnsafeMutablePointer<OpenFlow>.allocate(capacity: 1)
-    flow.initialize(to: OpenFlow(record: record, key: record.process, epoch: processes.epoch, keyFrame: 0, process: 0))
+    flow.initialize(to: OpenFlow(record: record, key: record.process, keyFrame: 0, process: 0))
     flows[record.flow_id] = flow
     if record.isUnix { unixFlows.insert(record.flow_id) }
     if isOwnPipeline(&process) || !isChosen(process, record) {
@@ -333,7 +343,7 @@ struct EventRecorder: ~Copyable {
       return
     }
     let comm = withUnsafeBytes(of: record.comm) { Array($0.prefix { $0 != 0 }) }
-    let id = describe(updating(process, uid: record.process.uid, comm: comm))
+    let id = describe(updating(process, record.process, comm: comm))
     flow.pointee.keyFrame = id
     flow.pointee.process = id
     totals.flows += 1
@@ -349,10 +359,11 @@ struct EventRecorder: ~Copyable {
   }
 
   /// A process changes its user and its name without exec, too (nginx's workers): its records tell.
-  private mutating func updating(_ process: KnownProcess, uid: UInt32, comm: [UInt8]) -> KnownProcess {
-    guard process.uid != uid || process.comm != comm else { return process }
+  private mutating func updating(_ process: KnownProcess, _ key: tap_process_key, comm: [UInt8]) -> KnownProcess {
+    guard process.uid != key.uid || process.gid != key.gid || process.comm != comm else { return process }
     var updated = process
-    updated.uid = uid
+    updated.uid = key.uid
+    updated.gid = key.gid
     updated.comm = comm
     processes.update(updated)
     if let id = updated.frameID { send(updated, id: id) }

@@ -47,6 +47,12 @@ struct ResolvedFilters: Equatable {
         "there is no process \(pid)", remedy: "--pid takes the number of a running process; see ps -e.",
         status: .usage)
     }
+    // The kernel takes the number of a thread for that of its process.
+    let numbers = ProcessNumbers(parsing: readFile("/proc/\(pid)/status") ?? [])
+    if let process = numbers.threadGroup, process != pid {
+      throw CaptureFailure(
+        "\(pid) is a thread of process \(process)", remedy: "Choose the process with --pid \(process).", status: .usage)
+    }
     return pid
   }
 

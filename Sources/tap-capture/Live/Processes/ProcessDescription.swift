@@ -18,9 +18,6 @@ struct UserNames {
 
 /// What a process frame says beside the process's own fields.
 struct ProcessSurroundings {
-  /// Parents that are named.
-  static let maximumAncestors = 8
-
   /// The names of its parents, the nearest first.
   var ancestors: [[UInt8]] = []
   var user: String?

@@ -29,6 +29,8 @@ struct ProcessStatus: Equatable {
 
 /// Numbers of /proc/PID/status (proc_pid_status(5)).
 struct ProcessNumbers: Equatable {
+  /// The process, which is another number where the file is that of a thread.
+  var threadGroup: UInt32?
   /// Effective user and group.
   var uid: UInt32?
   var gid: UInt32?
@@ -42,6 +44,7 @@ struct ProcessNumbers: Equatable {
         word.flatMap { UInt32(String(decoding: $0, as: UTF8.self)) }
       }
       guard words.count > 1, let name = words.first else { continue }
+      if name.elementsEqual("Tgid:".utf8) { threadGroup = number(words[1]) }
       if name.elementsEqual("Uid:".utf8), words.count > 2 { uid = number(words[2]) }
       if name.elementsEqual("Gid:".utf8), words.count > 2 { gid = number(words[2]) }
       // One for each namespace, its own last.

@@ -1,6 +1,14 @@
-// Who is who: the processes of the machine, kept by fork, exec and exit; /proc only fills in what began before.
+// Who is who: the processes of the machine, kept by fork, exec and exit; /proc only fills in what began before, and what was lost.
 import CaptureRecords
 import Glibc
+
+/// A process by which another one was started, directly or not.
+struct Ancestor: Equatable {
+  var pid: Int32
+  var startTicks: UInt64
+  /// What it was called when that happened; empty where it is not known.
+  var comm: [UInt8]
+}
 
 /// A process at a moment of its life. exec makes it another program, but not another process.
 struct KnownProcess {
@@ -8,7 +16,10 @@ struct KnownProcess {
   var startTicks: UInt64
   /// Nanoseconds since boot, as exact as it is known.
   var startNanoseconds: UInt64
-  var parent: Int32
+  /// Which of its programs this is; nil where only /proc has told of it.
+  var execID: UInt32?
+  /// Its parent, the parent's parent and so on, as they were when it was forked, or executed something under another parent.
+  var ancestors: [Ancestor] = []
   var comm: [UInt8] = []
   var exe: [UInt8] = []
   var isExeCut = false
@@ -16,11 +27,14 @@ struct KnownProcess {
   var isCommandLineCut = false
   var uid: UInt32?
   var gid: UInt32?
-  /// nil where nobody has told yet: after fork, until the process is looked at.
   var namespacePID: UInt32?
   var place = CgroupPlace()
   /// Whether only its number is known yet: nobody saw it begin, and /proc has not been asked.
   var isBare = true
+  /// Whether it was forked, and nobody has looked yet if it was moved to another control group since.
+  var mayHaveMoved = false
+  /// Whether it has exited. What it did last is told a moment later.
+  var isOver = false
   /// The id of its frame, once it has one.
   var frameID: UInt64?
   /// Whether it was looked at for being downstream of our own output.
@@ -28,13 +42,31 @@ struct KnownProcess {
 
   var cgroup: [UInt8] { place.path }
   var container: ContainerIdentity? { place.container }
+
+  /// 0 where there is none.
+  var parent: Int32 { ancestors.first?.pid ?? 0 }
+
+  /// The ancestors of its children.
+  fileprivate var lineage: [Ancestor] {
+    [Ancestor(pid: pid, startTicks: startTicks, comm: comm)] + ancestors.prefix(ProcessTable.maximumLineage - 1)
+  }
 }
 
 struct ProcessTable {
+  /// Ancestors that are remembered beyond their end.
+  static let maximumLineage = 8
+  /// After its exit a process is remembered for so long: its sockets are closed behind it, and flows begin with that.
+  static let retirementNanoseconds: UInt64 = 1_000_000_000
+
   private var processes: [Int32: KnownProcess] = [:]
   private let ticksPerSecond = UInt64(max(1, sysconf(Int32(_SC_CLK_TCK))))
-  /// Rises with each change of who or what a process is, so that ids remembered elsewhere expire.
-  private(set) var epoch: UInt32 = 0
+  /// Those that have exited, in that order.
+  private var retiring: [(pid: Int32, startTicks: UInt64, time: UInt64)] = []
+  private var firstRetiring = 0
+  /// Whether a fork, exec or exit was lost: what /proc said at the start may be over.
+  private var hasLostRecords = false
+  /// The frames of processes and programs that are over, until somebody takes them.
+  private var endedFrames: [UInt64] = []
 
   private func ticks(_ nanoseconds: UInt64) -> UInt64 { nanoseconds / (1_000_000_000 / ticksPerSecond) }
 
@@ -54,7 +86,7 @@ struct ProcessTable {
     guard let status = ProcessStatus.read(pid) else { return nil }
     var process = KnownProcess(
       pid: pid, startTicks: status.startTicks,
-      startNanoseconds: status.startTicks &* (1_000_000_000 / ticksPerSecond), parent: status.parent)
+      startNanoseconds: status.startTicks &* (1_000_000_000 / ticksPerSecond), ancestors: lineage(of: status.parent))
     process.comm = status.comm
     process.exe = readLink("/proc/\(pid)/exe") ?? []
     process.commandLine = readFile("/proc/\(pid)/cmdline", limitBytes: Int(TAP_COMMAND_LINE_BYTES)) ?? []
@@ -68,37 +100,59 @@ struct ProcessTable {
     return process
   }
 
+  /// The ancestors of a child of `parent`, of which only the number is known.
+  private func lineage(of parent: Int32) -> [Ancestor] {
+    guard parent != 0 else { return [] }
+    if let known = processes[parent] { return known.lineage }
+    let status = ProcessStatus.read(parent)
+    return [Ancestor(pid: parent, startTicks: status?.startTicks ?? 0, comm: status?.comm ?? [])]
+  }
+
+  private func lineage(of parent: tap_process_key) -> [Ancestor] {
+    known(parent)?.lineage
+      ?? [Ancestor(pid: Int32(bitPattern: parent.tgid), startTicks: ticks(parent.start_boottime_ns), comm: [])]
+  }
+
   // MARK: Records
 
   mutating func fork(_ record: tap_fork_record) {
-    epoch &+= 1
     let key = record.process
     // The child is its parent's copy until it executes something else.
     var child =
-      processes[Int32(bitPattern: record.parent.tgid)].flatMap { parent in
-        parent.startTicks == ticks(record.parent.start_boottime_ns) && !parent.isBare ? parent : nil
+      known(record.parent).flatMap { parent in
+        parent.isBare || parent.execID.map { $0 != record.parent.exec_id } ?? false ? nil : parent
       } ?? bare(key)
     child.pid = Int32(bitPattern: key.tgid)
     child.startTicks = ticks(key.start_boottime_ns)
     child.startNanoseconds = key.start_boottime_ns
-    child.parent = Int32(bitPattern: record.parent.tgid)
-    child.namespacePID = nil
+    child.execID = key.exec_id
+    child.ancestors = lineage(of: record.parent)
+    child.uid = key.uid
+    child.gid = key.gid
+    child.namespacePID = record.namespace_pid
+    child.mayHaveMoved = true
+    child.isOver = false
     child.frameID = nil
     child.isPlaceInPipelineKnown = false
-    processes[child.pid] = child
+    put(child)
   }
 
-  /// The id of the frame that described the process until now, if there is one.
   mutating func execute(
     _ record: tap_exec_record, commandLine: UnsafeRawBufferPointer, path: UnsafeRawBufferPointer,
     cgroup: UnsafeRawBufferPointer
-  ) -> UInt64? {
-    epoch &+= 1
-    let pid = Int32(bitPattern: record.process.tgid)
+  ) {
+    let before = known(record.process)
     var process = bare(record.process)
-    process.isPlaceInPipelineKnown = processes[pid]?.isPlaceInPipelineKnown ?? false
-    process.parent = Int32(bitPattern: record.parent.tgid)
-    process.gid = record.gid
+    process.isPlaceInPipelineKnown = before?.isPlaceInPipelineKnown ?? false
+    let parent = Ancestor(
+      pid: Int32(bitPattern: record.parent.tgid), startTicks: ticks(record.parent.start_boottime_ns), comm: [])
+    if let ancestors = before?.ancestors, let first = ancestors.first, first.pid == parent.pid,
+      first.startTicks == parent.startTicks
+    {
+      process.ancestors = ancestors
+    } else {
+      process.ancestors = lineage(of: record.parent)
+    }
     process.namespacePID = record.namespace_pid
     process.comm = withUnsafeBytes(of: record.comm) { Array($0.prefix { $0 != 0 }) }
     process.exe = ProcessTable.joinPath(path)
@@ -106,12 +160,12 @@ struct ProcessTable {
     process.commandLine = Array(commandLine)
     process.isCommandLineCut = record.command_line_total > record.command_line_length
     process.isBare = false
-    if commandLine.isEmpty, record.command_line_total > 0, let content = readFile("/proc/\(pid)/cmdline") {
+    if commandLine.isEmpty, record.command_line_total > 0, let content = readFile("/proc/\(process.pid)/cmdline") {
       process.commandLine = content
       process.isCommandLineCut = false
     }
     setPlace(of: &process, cgroup)
-    return processes.updateValue(process, forKey: pid)?.frameID
+    put(process)
   }
 
   /// What the kernel program tells is the place in the unified hierarchy. Where there are others /proc tells the container, or
@@ -134,12 +188,56 @@ struct ProcessTable {
     readFile("/proc/\(pid)/cgroup").flatMap(CgroupPlace.init(parsing:))
   }
 
-  /// The id of the frame that described the process, if there is one.
-  mutating func exit(_ record: tap_exit_record) -> UInt64? {
-    let pid = Int32(bitPattern: record.process.tgid)
-    guard processes[pid]?.startTicks == ticks(record.process.start_boottime_ns) else { return nil }
-    epoch &+= 1
-    return processes.removeValue(forKey: pid)?.frameID
+  mutating func exit(_ record: tap_exit_record) {
+    if let process = known(record.process) { retire(process, at: record.time_ns) }
+    forgetRetired(at: record.time_ns)
+  }
+
+  private mutating func retire(_ process: KnownProcess, at time: UInt64) {
+    guard !process.isOver else { return }
+    processes[process.pid]?.isOver = true
+    retiring.append((process.pid, process.startTicks, time))
+  }
+
+  /// Forgets those that exited long enough ago. `time` is that of the latest record.
+  mutating func forgetRetired(at time: UInt64) {
+    while firstRetiring < retiring.count, retiring[firstRetiring].time + Self.retirementNanoseconds <= time {
+      let (pid, startTicks, _) = retiring[firstRetiring]
+      firstRetiring += 1
+      // Its number may have been given again.
+      if let process = processes[pid], process.startTicks == startTicks, process.isOver { remove(process) }
+    }
+    // Room is given back when half of it is empty: each is moved once at most, on average.
+    guard firstRetiring * 2 > retiring.count else { return }
+    retiring.removeFirst(firstRetiring)
+    firstRetiring = 0
+  }
+
+  private mutating func remove(_ process: KnownProcess) {
+    processes[process.pid] = nil
+    if let frame = process.frameID { endedFrames.append(frame) }
+  }
+
+  /// What had the number until now is over.
+  private mutating func put(_ process: KnownProcess) {
+    if let frame = processes.updateValue(process, forKey: process.pid)?.frameID { endedFrames.append(frame) }
+  }
+
+  /// The frames of what is over since the last call.
+  mutating func takeEndedFrames() -> [UInt64] {
+    defer { endedFrames.removeAll() }
+    return endedFrames
+  }
+
+  /// A fork, exec or exit was lost.
+  mutating func noteLostRecords() { hasLostRecords = true }
+
+  /// Looks which processes are gone without a record of it.
+  mutating func findExited(at time: UInt64) {
+    for process in processes.values
+    where !process.isOver && ProcessStatus.read(process.pid)?.startTicks != process.startTicks {
+      retire(process, at: time)
+    }
   }
 
   /// Components from the file up to the root, each ended by a NUL, become a path.
@@ -157,34 +255,105 @@ struct ProcessTable {
   private func bare(_ key: tap_process_key) -> KnownProcess {
     KnownProcess(
       pid: Int32(bitPattern: key.tgid), startTicks: ticks(key.start_boottime_ns),
-      startNanoseconds: key.start_boottime_ns, parent: 0, uid: key.uid)
+      startNanoseconds: key.start_boottime_ns, execID: key.exec_id, uid: key.uid, gid: key.gid)
   }
 
-  /// The process of a record. If its beginning was lost, /proc is asked, provided that it still shows the same process.
-  func process(_ key: tap_process_key) -> KnownProcess {
-    let pid = Int32(bitPattern: key.tgid)
-    let startTicks = ticks(key.start_boottime_ns)
-    if let known = processes[pid], known.startTicks == startTicks, !known.isBare { return known }
-    if let found = read(pid), found.startTicks == startTicks { return found }
-    return bare(key)
+  /// The process of a record, whichever program it runs.
+  private func known(_ key: tap_process_key) -> KnownProcess? {
+    let process = processes[Int32(bitPattern: key.tgid)]
+    return process?.startTicks == ticks(key.start_boottime_ns) ? process : nil
   }
 
-  mutating func update(_ process: KnownProcess) { processes[process.pid] = process }
+  /// The process of a record. Where its beginning or its exec was lost /proc is asked, provided that it still shows the same
+  /// process.
+  mutating func process(_ key: tap_process_key) -> KnownProcess {
+    guard let known = known(key) else {
+      let found = found(key)
+      put(found ?? bare(key))
+      // Nobody will tell of its end any more.
+      if found == nil { retire(bare(key), at: clockNanoseconds(CLOCK_MONOTONIC)) }
+      return processes[Int32(bitPattern: key.tgid)] ?? bare(key)
+    }
+    if !known.isBare {
+      if let execID = known.execID {
+        // A flow's record may come late, after an exec.
+        if Int32(bitPattern: key.exec_id &- execID) <= 0 { return known }
+      } else if !hasLostRecords {
+        processes[known.pid]?.execID = key.exec_id
+        return processes[known.pid] ?? known
+      }
+    }
+    return readAgain(known, key)
+  }
+
+  /// The process has executed something else, of which no record came, or that is possible.
+  private mutating func readAgain(_ known: KnownProcess, _ key: tap_process_key) -> KnownProcess {
+    var process = found(key) ?? bare(key)
+    process.isPlaceInPipelineKnown = known.isPlaceInPipelineKnown
+    process.isOver = known.isOver
+    if !known.isBare || process.isBare { process.ancestors = known.ancestors }
+    if process.namespacePID == nil { process.namespacePID = known.namespacePID }
+    process.place = process.place.after(known.place)
+    if process.cgroup.isEmpty { process.place = known.place }
+    if known.execID == nil, !known.isBare {
+      // Nobody saw it execute anything: unless /proc shows something else by now, it is what it was.
+      if process.isBare || (process.exe == known.exe && process.commandLine == known.commandLine) {
+        process = known
+        process.execID = key.exec_id
+      }
+    }
+    if process.frameID == nil, known.frameID != nil { put(process) } else { processes[process.pid] = process }
+    return process
+  }
+
+  /// What /proc shows of the process of a record now.
+  private func found(_ key: tap_process_key) -> KnownProcess? {
+    guard var process = read(Int32(bitPattern: key.tgid)), process.startTicks == ticks(key.start_boottime_ns) else {
+      return nil
+    }
+    process.startNanoseconds = key.start_boottime_ns
+    process.execID = key.exec_id
+    return process
+  }
+
+  /// Takes over what has become known of a process, unless it is forgotten by now.
+  mutating func update(_ process: KnownProcess) {
+    guard processes[process.pid]?.startTicks == process.startTicks else { return }
+    processes[process.pid] = process
+  }
 
   /// The process that has this number now.
   func known(_ pid: Int32) -> KnownProcess? { processes[pid].flatMap { $0.isBare ? nil : $0 } }
 
   func comm(of pid: Int32) -> [UInt8]? { processes[pid]?.comm }
 
-  /// The parents of a process as far as they are known, the nearest first.
+  /// The parents of a process that are still there, the nearest first.
   func ancestors(of process: KnownProcess, limit: Int) -> [KnownProcess] {
     var found: [KnownProcess] = []
-    var pid = process.parent
-    while found.count < limit, let parent = processes[pid] {
+    var lineage = process.ancestors[...]
+    while found.count < limit, let next = lineage.popFirst() {
+      guard let parent = processes[next.pid], parent.startTicks == next.startTicks else { continue }
       found.append(parent)
-      pid = parent.parent
+      lineage = parent.ancestors[...]
     }
     return found
+  }
+
+  /// What the parents of a process are called, the nearest first, as far as that is known. Those that are gone have their last
+  /// known name.
+  func ancestorNames(of process: KnownProcess) -> [[UInt8]] {
+    var names: [[UInt8]] = []
+    var lineage = process.ancestors[...]
+    while names.count < Self.maximumLineage, let next = lineage.popFirst() {
+      var comm = next.comm
+      if let parent = processes[next.pid], parent.startTicks == next.startTicks {
+        comm = parent.comm
+        lineage = parent.ancestors[...]
+      }
+      guard !comm.isEmpty else { break }
+      names.append(comm)
+    }
+    return names
   }
 
   // MARK: Containers
@@ -230,14 +399,15 @@ struct ProcessTable {
   /// The containers that have processes.
   var containersInUse: Set<ContainerIdentity> { Set(processes.values.lazy.compactMap(\.container)) }
 
-  /// What only /proc tells of a process that has forked and not executed anything.
+  /// A process that was forked, with the control group to which it may have been moved since.
   func completed(_ process: KnownProcess) -> KnownProcess {
-    guard process.namespacePID == nil, let found = read(process.pid), found.startTicks == process.startTicks
+    guard process.mayHaveMoved, ProcessStatus.read(process.pid)?.startTicks == process.startTicks,
+      let found = place(of: process.pid)
     else { return process }
     var completed = process
-    completed.namespacePID = found.namespacePID
-    completed.place = found.place.after(process.place)
-    if completed.container == nil { completed.place.container = containerNamedByShim(found) }
+    completed.mayHaveMoved = false
+    completed.place = found.after(process.place)
+    if completed.container == nil { completed.place.container = containerNamedByShim(completed) }
     return completed
   }
 }
