@@ -44,6 +44,20 @@ import Testing
     #expect(splitArguments([]) == [])
   }
 
+  @Test(arguments: [
+    ("/usr/bin/redis-cli", "/", "/usr/bin/redis-cli", nil),
+    ("/usr/bin/redis-cli (deleted)", "/", "/usr/bin/redis-cli", nil),
+    ("/srv/jail/bin/sh", "/srv/jail", "/bin/sh", "/srv/jail/bin/sh"),
+    ("/srv/jail/bin/sh (deleted)", "/srv/jail", "/bin/sh", "/srv/jail/bin/sh"),
+    // Opened before the chroot.
+    ("/srv/jailed/sh", "/srv/jail", "/srv/jailed/sh", nil),
+    ("", "", "", nil),
+  ])
+  func pathsOfPrograms(exe: String, root: String, seen: String, host: String?) {
+    let paths = programPaths(exe: .init(exe), root: .init(root))
+    #expect(paths.seen == .init(seen) && paths.host == host.map { .init($0) })
+  }
+
   @Test func inodes() {
     #expect(inode(inLink: .init("pipe:[4026]"), prefix: "pipe") == 4026)
     #expect(inode(inLink: .init("socket:[4026]"), prefix: "pipe") == nil)

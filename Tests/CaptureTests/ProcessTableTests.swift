@@ -26,6 +26,8 @@ extension ProcessTable {
     var record = tap_exec_record()
     record.process = process
     record.parent = parent
+    record.path_length = UInt32(name.utf8.count + 5)
+    record.host_path_length = record.path_length
     withUnsafeMutableBytes(of: &record.comm) { $0.copyBytes(from: name.utf8) }
     let words = Array("\(name)\0".utf8)
     let path = Array("\(name)\0bin\0".utf8)

@@ -4,6 +4,7 @@ import os
 import pwd
 import subprocess
 import sys
+import uuid
 
 import pytest
 
@@ -11,6 +12,8 @@ from harness.exchanges import exchanges
 from harness.pipeline import JSON, RESP
 
 pytestmark = pytest.mark.live
+
+UNIFIED = next((line.split()[1] for line in open("/proc/mounts") if line.split()[2] == "cgroup2"), None)
 
 
 def only(run, direction, command="SET"):
@@ -92,3 +95,55 @@ def test_a_connection_that_a_child_inherited(redis, capture):
     ).stdout
     run.stop()
     assert only(run, "egress")["process"]["pid"] == int(child)
+
+
+# Moves itself into a control group as systemd and logind do, and then speaks, with or without an exec in between.
+MOVED = """
+import os, socket, sys
+port, folder, word, executes = sys.argv[1:]
+if os.fork() == 0:
+    with open(os.path.join(folder, "cgroup.procs"), "w") as procs:
+        procs.write("0")
+    if executes:
+        os.execvp("redis-cli", ["redis-cli", "-p", port, "SET", word, "x"])
+    connection = socket.create_connection(("127.0.0.1", int(port)))
+    connection.sendall(b"SET %s x\\r\\n" % word.encode())
+    connection.recv(100)
+    os._exit(0)
+os.wait()
+"""
+
+
+@pytest.mark.root
+def test_the_unit_and_the_login_session(redis, capture):
+    server = redis()
+    name = f"tap-test-{uuid.uuid4().hex[:8]}.slice"
+    paths = {
+        "service": (f"{name}/web@1.service", "web@1.service"),
+        "session": (f"{name}/user-7.slice/session-12.scope", "session-12.scope"),
+        # Of a user's own service manager: the innermost counts.
+        "user-service": (f"{name}/user@7.service/app.slice/app.service", "app.service"),
+        "slice": (f"{name}/inner", None),
+    }
+    run = capture(["--port", server.port, "--direction", "egress"], [RESP, JSON])
+    made = []
+    try:
+        for word, (path, _) in paths.items():
+            folder = UNIFIED
+            for component in path.split("/"):
+                folder = os.path.join(folder, component)
+                if not os.path.isdir(folder):
+                    os.mkdir(folder)
+                    made.append(folder)
+            for executes in ("", "yes"):
+                words = [sys.executable, "-c", MOVED, str(server.port), folder, word + executes, executes]
+                subprocess.run(words, check=True, stdout=subprocess.DEVNULL)
+    finally:
+        run.stop()
+        for folder in reversed(made):
+            os.rmdir(folder)
+    found = {exchange["args"][0]: exchange["process"] for exchange in exchanges(run.output, "egress")}
+    assert len(found) == 8
+    for word, (path, unit) in paths.items():
+        for key in (word, word + "yes"):
+            assert (found[key].get("unit"), found[key]["cgroup"]) == (unit, f"/{path}"), key

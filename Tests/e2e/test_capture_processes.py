@@ -240,6 +240,37 @@ def test_a_path_across_a_mount_and_a_long_command_line(capture, sink, tmp_path):
     assert process["command_line"][2].startswith(script[:3000])
 
 
+@pytest.mark.root
+def test_a_program_in_a_root_of_its_own(capture, sink, tmp_path):
+    """Known from its exec or from /proc alike: the path that it sees, and the host's; also when the file is gone."""
+    (tmp_path / "jail" / "bin").mkdir(parents=True)
+    program = tmp_path / "jail" / "bin" / "busybox"
+    shutil.copy("/bin/busybox", program)
+    command = ["chroot", str(tmp_path / "jail"), "/bin/busybox", "nc", "127.0.0.1", str(port_of(sink))]
+    before = subprocess.Popen(command, stdin=subprocess.PIPE)
+    connection, _ = sink.accept()
+    moved = tmp_path / "busybox"
+    shutil.copy("/bin/busybox", moved)
+    gone = subprocess.Popen([moved, "nc", "127.0.0.1", str(port_of(sink))], stdin=subprocess.PIPE)
+    other, _ = sink.accept()
+    moved.unlink()
+    running = capture(["--port", port_of(sink), "--direction", "egress"])
+    after = subprocess.Popen(command, stdin=subprocess.PIPE)
+    third, _ = sink.accept()
+    for process, server in ((before, connection), (gone, other), (after, third)):
+        process.stdin.write(b"word")
+        process.stdin.close()
+        assert server.recv(100) == b"word"
+        server.close()
+        process.wait(10)
+    running.stop()
+    recording = Recording(running.output)
+    found = {process["pid"]: process for process in map(recording.process_of, clients(recording))}
+    for process in (before, after):
+        assert (found[process.pid]["exe"], found[process.pid]["host_exe"]) == ("/bin/busybox", str(program))
+    assert found[gone.pid]["exe"] == str(moved) and "host_exe" not in found[gone.pid]
+
+
 def test_a_process_and_its_children(capture, sink):
     def say(word):
         return [sys.executable, "-c", SAY, str(port_of(sink)), word]

@@ -1,5 +1,5 @@
-// The path of a program's file, walked from its directory entry up to the task's root: bpf_d_path is refused in
-// these programs.
+// The path of a program's file, walked from its directory entry up to the task's root, and on to that of all mounts where
+// the task's is another (chroot): bpf_d_path is refused in these programs.
 #pragma once
 
 #include "capture_records.h"
@@ -17,7 +17,9 @@ struct path_walk {
   struct dentry *root_entry;
   struct vfsmount *root_mount;
   __u32 length;
-  __u32 is_at_root;
+  __u32 root_length;  // where the task's root was met
+  bool has_met_root;
+  bool is_at_top;
 };
 
 // One component, or one step across a mount. Returns 1 at the end.
@@ -27,14 +29,14 @@ static long record_component(__u32 index, void *context) {
   struct dentry *entry = walk->entry;
   struct vfsmount *mounted = walk->mount;
   if (entry == walk->root_entry && mounted == walk->root_mount) {
-    walk->is_at_root = true;
-    return 1;
+    walk->has_met_root = true;
+    walk->root_length = walk->length;
   }
   if (entry == BPF_CORE_READ(mounted, mnt_root)) {
     struct mount *mount = (void *)mounted - bpf_core_field_offset(struct mount, mnt);
     struct mount *parent = BPF_CORE_READ(mount, mnt_parent);
     if (parent == mount) {
-      walk->is_at_root = true;
+      walk->is_at_top = true;
       return 1;
     }
     walk->entry = BPF_CORE_READ(mount, mnt_mountpoint);
@@ -62,6 +64,9 @@ static __always_inline void record_path(struct tap_exec_record *record, struct t
       .root_mount = BPF_CORE_READ(task, fs, root.mnt),
   };
   bpf_loop(PATH_DEPTH_MAX, record_component, &walk, 0);
-  record->path_length = walk.length;
-  record->path_is_cut = !walk.is_at_root;
+  // A file outside of the task's root has only the path from the top.
+  record->path_length = walk.has_met_root ? walk.root_length : walk.length;
+  record->path_is_cut = !walk.has_met_root && !walk.is_at_top;
+  record->host_path_length = walk.is_at_top ? walk.length : 0;
+  record->reserved = 0;
 }

@@ -156,6 +156,7 @@ struct CaptureSession: ~Copyable {
       lookForExitedProcesses(at: now)
       if isDrained { recorder.forgetExited(at: beginning) }
       recorder.updateContainers(at: now)
+      recorder.updateUsers()
       if let due = secondLook, now >= due {
         secondLook = nil
         recorder.leaveOut(recorder.pipeline.findStages())

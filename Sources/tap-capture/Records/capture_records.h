@@ -168,12 +168,14 @@ struct tap_exec_record {
   __u8 comm[TAP_COMM_BYTES];
   __u32 command_line_length;  // bytes recorded
   __u32 command_line_total;   // bytes there are; 0 recorded of some: they could not be read
-  __u32 path_length;          // bytes of `path` in use
+  __u32 path_length;          // bytes of `path` up to the root that the process sees
   __u32 path_is_cut;
+  __u32 host_path_length;     // bytes of it up to the root of all mounts; 0: they did not fit
+  __u32 reserved;
   __u32 cgroup_length;        // bytes of `cgroup` in use
   __u32 cgroup_is_cut;
   __u8 command_line[TAP_COMMAND_LINE_BYTES];  // arguments, each ended by a NUL
-  __u8 path[TAP_PATH_BYTES];                  // components from the file up to the root, each ended by a NUL
+  __u8 path[TAP_PATH_BYTES];                  // components from the file up to the roots, each ended by a NUL
   __u8 cgroup[TAP_CGROUP_BYTES];              // the same of the control group in the unified hierarchy
 };
 

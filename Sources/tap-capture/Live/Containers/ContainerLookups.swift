@@ -111,7 +111,7 @@ private final class ThreadBody: Sendable {
 }
 
 /// Runs `body` on a thread of its own, which nobody waits for. Returns false if there can be none.
-private func startThread(_ body: @escaping @Sendable () -> Void) -> Bool {
+func startThread(_ body: @escaping @Sendable () -> Void) -> Bool {
   let argument = Unmanaged.passRetained(ThreadBody(body))
   var thread = pthread_t()
   let failure = pthread_create(

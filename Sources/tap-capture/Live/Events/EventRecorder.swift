@@ -201,7 +201,7 @@ struct EventRecorder: ~Copyable {
       let cgroupStart = MemoryLayout<tap_exec_record>.offset(of: \.cgroup)
     else { return }
     let commandLineBytes = min(Int(exec.command_line_length), Int(TAP_COMMAND_LINE_BYTES))
-    let pathBytes = min(Int(exec.path_length), Int(TAP_PATH_BYTES))
+    let pathBytes = min(Int(max(exec.path_length, exec.host_path_length)), Int(TAP_PATH_BYTES))
     let cgroupBytes = min(Int(exec.cgroup_length), Int(TAP_CGROUP_BYTES))
     processes.execute(
       exec,
@@ -225,6 +225,15 @@ struct EventRecorder: ~Copyable {
   mutating func forgetExited(at now: UInt64) {
     processes.forgetRetired(at: now)
     tellEnds()
+  }
+
+  /// Tells the names of users that came late.
+  mutating func updateUsers() {
+    let named = users.takeAnswers()
+    guard !named.isEmpty else { return }
+    for process in processes.described(as: named) {
+      if let id = process.frameID { send(process, id: id) }
+    }
   }
 
   // MARK: Containers

@@ -1,20 +1,5 @@
 // A process as its frame tells it: a map with the names that the JSON output shows.
-import Glibc
 import TapWire
-
-/// User names by number, each looked up once: name services can be slow.
-struct UserNames {
-  private var names: [UInt32: String?] = [:]
-
-  mutating func name(of uid: UInt32) -> String? {
-    if let known = names[uid] { return known }
-    // A long-running capture on a machine with many users must not grow for ever.
-    if names.count >= 4096 { names.removeAll() }
-    let name = getpwuid(uid).map { String(cString: $0.pointee.pw_name) }
-    names[uid] = .some(name)
-    return name
-  }
-}
 
 /// What a process frame says beside the process's own fields.
 struct ProcessSurroundings {
@@ -31,7 +16,7 @@ extension ByteBuffer {
       output.appendUnsigned(id)
       let optional = [
         process.namespacePID != nil, process.parent != 0, !surroundings.ancestors.isEmpty, !process.comm.isEmpty,
-        !process.exe.isEmpty, process.isExeCut,
+        !process.exe.isEmpty, process.isExeCut, process.hostExe != nil,
         !process.commandLine.isEmpty, process.isCommandLineCut, process.uid != nil, process.gid != nil,
         surroundings.user != nil,
         !process.cgroup.isEmpty, surroundings.unit != nil, process.container != nil,
@@ -54,6 +39,7 @@ extension ByteBuffer {
       if !process.comm.isEmpty { output.appendField("comm", process.comm) }
       if !process.exe.isEmpty { output.appendField("exe", process.exe) }
       if process.isExeCut { output.appendFlag("exe_cut") }
+      if let path = process.hostExe { output.appendField("host_exe", path) }
       if !process.commandLine.isEmpty { output.appendCommandLine(process.commandLine) }
       if process.isCommandLineCut { output.appendFlag("command_line_cut") }
       if let uid = process.uid {

@@ -60,3 +60,14 @@ func splitArguments(_ commandLine: [UInt8]) -> [[UInt8]] {
   while arguments.last?.isEmpty == true { arguments.removeLast() }
   return arguments
 }
+
+/// The paths of a program's file from the links /proc/PID/exe and /proc/PID/root (proc_pid_exe(5)): as its process sees it, and
+/// as this machine does where that is another one.
+func programPaths(exe: [UInt8], root: [UInt8]) -> (seen: [UInt8], host: [UInt8]?) {
+  let mark = Array(" (deleted)".utf8)
+  let path = exe.suffix(mark.count).elementsEqual(mark) ? Array(exe.dropLast(mark.count)) : exe
+  guard root.count > 1, path.starts(with: root), path.dropFirst(root.count).first == UInt8(ascii: "/") else {
+    return (path, nil)
+  }
+  return (Array(path.dropFirst(root.count)), path)
+}

@@ -21,8 +21,11 @@ struct KnownProcess {
   /// Its parent, the parent's parent and so on, as they were when it was forked, or executed something under another parent.
   var ancestors: [Ancestor] = []
   var comm: [UInt8] = []
+  /// As the process sees it.
   var exe: [UInt8] = []
   var isExeCut = false
+  /// As this machine sees it, where that is another one: the process has a root of its own (chroot(2)).
+  var hostExe: [UInt8]?
   var commandLine: [UInt8] = []
   var isCommandLineCut = false
   var uid: UInt32?
@@ -88,7 +91,8 @@ struct ProcessTable {
       pid: pid, startTicks: status.startTicks,
       startNanoseconds: status.startTicks &* (1_000_000_000 / ticksPerSecond), ancestors: lineage(of: status.parent))
     process.comm = status.comm
-    process.exe = readLink("/proc/\(pid)/exe") ?? []
+    (process.exe, process.hostExe) = programPaths(
+      exe: readLink("/proc/\(pid)/exe") ?? [], root: readLink("/proc/\(pid)/root") ?? [])
     process.commandLine = readFile("/proc/\(pid)/cmdline", limitBytes: Int(TAP_COMMAND_LINE_BYTES)) ?? []
     process.isCommandLineCut = process.commandLine.count == Int(TAP_COMMAND_LINE_BYTES)
     let numbers = ProcessNumbers(parsing: readFile("/proc/\(pid)/status") ?? [])
@@ -155,8 +159,12 @@ struct ProcessTable {
     }
     process.namespacePID = record.namespace_pid
     process.comm = withUnsafeBytes(of: record.comm) { Array($0.prefix { $0 != 0 }) }
-    process.exe = ProcessTable.joinPath(path)
+    let (pathBytes, hostPathBytes) = (Int(record.path_length), Int(record.host_path_length))
+    process.exe = ProcessTable.joinPath(UnsafeRawBufferPointer(rebasing: path.prefix(pathBytes)))
     process.isExeCut = record.path_is_cut != 0
+    if hostPathBytes > pathBytes {
+      process.hostExe = ProcessTable.joinPath(UnsafeRawBufferPointer(rebasing: path.prefix(hostPathBytes)))
+    }
     process.commandLine = Array(commandLine)
     process.isCommandLineCut = record.command_line_total > record.command_line_length
     process.isBare = false
@@ -386,6 +394,13 @@ struct ProcessTable {
   func described(in containers: Set<ContainerIdentity>) -> [KnownProcess] {
     processes.values.filter { process in
       process.frameID != nil && (process.container.map(containers.contains) ?? false)
+    }
+  }
+
+  /// The described processes of one of these users.
+  func described(as users: Set<UInt32>) -> [KnownProcess] {
+    processes.values.filter { process in
+      process.frameID != nil && (process.uid.map(users.contains) ?? false)
     }
   }
 
