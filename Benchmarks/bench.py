@@ -7,6 +7,7 @@ import tempfile
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "Tests", "e2e"))
 
+import attribution  # noqa: E402
 import decode  # noqa: E402
 import dismissed  # noqa: E402
 import hooks  # noqa: E402
@@ -18,7 +19,7 @@ from report import idleness, machine  # noqa: E402
 def main():
     parser = argparse.ArgumentParser(prog="scripts/bench", description="Measure the toolkit beside its competitors.")
     parser.add_argument("--quick", action="store_true", help="once and short: shows that it works, not how fast")
-    parser.add_argument("parts", nargs="*", help="live, hooks, dismissed, decode, offline; all if none is named")
+    parser.add_argument("parts", nargs="*", help="live, hooks, attribution, dismissed, decode, offline; all if none is named")
     options = parser.parse_args()
     rounds, requests = (1, 10_000) if options.quick else (5, 200_000)
     # Throughput of three processes on two cores varies most: more rounds, and shorter ones.
@@ -28,6 +29,7 @@ def main():
         parts = {
             "live": lambda: live.measure(work, live_rounds, live_requests),
             "hooks": lambda: hooks.measure(work, min(rounds, 3), requests),
+            "attribution": lambda: attribution.measure(work, rounds, 5_120 if options.quick else 256_000),
             "dismissed": lambda: dismissed.measure(work, min(rounds, 3), 10**8 if options.quick else 10**10),
             "decode": lambda: decode.measure(work, rounds, 20_000 if options.quick else 500_000),
             "offline": lambda: offline.measure(work, rounds, 2_000 if options.quick else 120_000),
