@@ -37,7 +37,8 @@ test_needs=(
   util-linux=unshare)
 # What only the tests that run as root use.
 root_needs=(
-  busybox-static=/usr/bin/busybox containerd=containerd docker.io=dockerd libcap2-bin=setcap podman=podman runc=runc)
+  busybox-static=/usr/bin/busybox containerd=containerd docker.io=dockerd iptables=iptables libcap2-bin=setcap podman=podman
+  runc=runc)
 # The clients of Redis in other languages that test_clients.py runs: 10 MB.
 client_needs=(
   php-cli=php 'php-redis=/usr/lib/php/*/redis.so' ruby=ruby 'ruby-redis=/usr/share/rubygems-integration/all/gems/redis-*/lib/redis.rb'

@@ -167,7 +167,9 @@ def test_namespaces_that_share_addresses_do_not_share_peers(namespaces, server_i
         assert pids(ends["egress"]) == (client, server) and pids(ends["ingress"]) == (server, client)
 
 
-def test_across_a_pair_of_interfaces(namespaces, server_in, capture):
+@pytest.fixture
+def pair_of_interfaces(namespaces):
+    """Two namespaces, 10.77.0.1 and 10.77.0.2, joined like a container and its machine."""
     near, far = namespaces(2)
     for keeper, address, link in ((near, "10.77.0.1", "v0"), (far, "10.77.0.2", "v1")):
         if keeper == near:
@@ -175,11 +177,34 @@ def test_across_a_pair_of_interfaces(namespaces, server_in, capture):
             subprocess.run(inside(near, "ip", "link", "add", "v0", *peer), check=True)
         subprocess.run(inside(keeper, "ip", "address", "add", f"{address}/24", "dev", link), check=True)
         subprocess.run(inside(keeper, "ip", "link", "set", link, "up"), check=True)
+    return near, far
+
+
+def test_across_a_pair_of_interfaces(pair_of_interfaces, server_in, capture):
+    near, far = pair_of_interfaces
     server = server_in(far, "10.77.0.2")
     watch = capture([], [RESP, JSON])
     client = redis_cli("-h", "10.77.0.2", "GET", "k", prefix=inside(near))
     watch.stop()
     ends = of_key(watch, "k")
+    assert pids(ends["egress"]) == (client, server) and pids(ends["ingress"]) == (server, client)
+
+
+def test_through_address_translation(pair_of_interfaces, server_in, capture):
+    """A port that is published as `docker -p` does it with its rules of the firewall: each end knows other addresses."""
+    near, far = pair_of_interfaces
+    server = server_in(far, "10.77.0.2")
+    rules = [
+        ["OUTPUT", "--protocol", "tcp", "--dport", "16379", "--jump", "DNAT", "--to-destination", "10.77.0.2:6379"],
+        ["POSTROUTING", "--out-interface", "v0", "--jump", "MASQUERADE"],
+    ]
+    for rule in rules:
+        subprocess.run(inside(near, "iptables", "--table", "nat", "--append", *rule), check=True)
+    watch = capture([], [RESP, JSON])
+    client = redis_cli("-h", "10.77.0.1", "-p", "16379", "GET", "k", prefix=inside(near))
+    watch.stop()
+    ends = of_key(watch, "k")
+    assert (ends["egress"]["server"], ends["ingress"]["server"]) == ("10.77.0.1:16379", "10.77.0.2:6379")
     assert pids(ends["egress"]) == (client, server) and pids(ends["ingress"]) == (server, client)
 
 
