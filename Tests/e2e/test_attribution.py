@@ -99,7 +99,7 @@ def test_a_connection_that_a_child_inherited(redis, capture):
 
 # Moves itself into a control group as systemd and logind do, and then speaks, with or without an exec in between.
 MOVED = """
-import os, socket, sys
+import os, socket, sys, time
 port, folder, word, executes = sys.argv[1:]
 if os.fork() == 0:
     with open(os.path.join(folder, "cgroup.procs"), "w") as procs:
@@ -109,6 +109,8 @@ if os.fork() == 0:
     connection = socket.create_connection(("127.0.0.1", int(port)))
     connection.sendall(b"SET %s x\\r\\n" % word.encode())
     connection.recv(100)
+    # Only /proc tells of the move.
+    time.sleep(1)
     os._exit(0)
 os.wait()
 """
