@@ -30,9 +30,6 @@ print("done", flush=True)
 sys.stdin.readline()
 """
 
-CONNECTIONS = 256
-
-
 def processor_nanoseconds(pid):
     """Of the process's main thread, which reads the ring."""
     with open(f"/proc/{pid}/schedstat") as file:
@@ -45,71 +42,52 @@ def forks():
         return next(int(line.split()[1]) for line in file if line.startswith("processes "))
 
 
-class Spent:
-    """What a capture has used, and how many processes have begun, while something went on."""
-
-    def __init__(self, pid):
-        self.pid = pid
-        self.began = time.monotonic(), processor_nanoseconds(pid), forks()
-
-    def end(self):
-        # The ring is read at least every 10 ms.
-        time.sleep(0.1)
-        time_began, nanoseconds, count = self.began
-        self.seconds = time.monotonic() - time_began
-        self.nanoseconds = processor_nanoseconds(self.pid) - nanoseconds
-        self.forks = forks() - count
-        return self
-
-
-def measure_once(directory, messages, has_churn):
-    """Nanoseconds an event, nanoseconds a process that comes and goes, and how many of those a second."""
-    words = [sys.executable, "-c", LOAD, str(CONNECTIONS), str(messages)]
+def measure_once(directory, connections, messages, has_churn):
+    """Nanoseconds an event, events, and processes that came and went meanwhile."""
+    words = [sys.executable, "-c", LOAD, str(connections), str(messages)]
     load = subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     port = int(load.stdout.readline())
     capture = Capture(directory, ["--port", port])
     churn = None
     try:
-        a_process = 0
         if has_churn:
             churn = subprocess.Popen(["sh", "-c", "while :; do /bin/true; done"])
-            alone = Spent(capture.first.pid)
-            time.sleep(1)
-            alone.end()
-            a_process = alone.nanoseconds / alone.forks
-        spent = Spent(capture.first.pid)
+        before, count = processor_nanoseconds(capture.first.pid), forks()
         load.stdin.write("\n")
         load.stdin.flush()
         assert load.stdout.readline() == "done\n"
-        spent.end()
+        # The ring is read at least every 10 ms.
+        time.sleep(0.05)
+        spent, count = processor_nanoseconds(capture.first.pid) - before, forks() - count
     finally:
         if churn:
             churn.kill()
             churn.wait()
         load.communicate("\n")
         capture.stop()
-    totals = list(tapwire.frames(capture.output))[-1][2]
-    events = totals["data_frames"]
-    assert events == 2 * (messages // CONNECTIONS * CONNECTIONS), totals
-    return (spent.nanoseconds - a_process * spent.forks) / events, a_process, spent.forks / spent.seconds
+    events = list(tapwire.frames(capture.output))[-1][2]["data_frames"]
+    assert events == 2 * (messages // connections * connections)
+    return spent / events, events, count
 
 
 def measure(work, rounds, messages):
-    """A table: an event while nothing else happens, and while processes come and go."""
-    quiet, busy, processes, rates = [], [], [], []
-    for index in range(rounds):
-        quiet.append(measure_once(os.path.join(work, f"quiet-{index}"), messages, False)[0])
-        event, process, rate = measure_once(os.path.join(work, f"churn-{index}"), messages, True)
-        busy.append(event)
-        processes.append(process / 1000)
-        rates.append(rate)
+    """A table: an event while nothing else happens, and while processes come and go, on one connection and on many."""
     table = Table(
-        f"tap-capture's processor time, {CONNECTIONS} connections in turns, {2 * messages:,} events",
-        "meanwhile", "ns an event", "of quiet", "µs a process",
+        f"tap-capture's processor time per event, {2 * messages:,} events, while processes come and go",
+        "connections in turns", "ns an event, quiet", "ns an event, with processes", "processes", "µs a process",
     )  # fmt: skip
-    table.add("nothing", spread(quiet), "1.00", "")
-    ratios = [mine / other for mine, other in zip(busy, quiet)]
-    table.add(f"{median(rates):,.0f} processes a second come and go", spread(busy), spread(ratios), spread(processes))
-    table.notes.append(f"Median (lowest to highest) of {rounds} rounds. User space and system calls of the thread that reads.")
-    table.notes.append("A process: its fork, exec and exit, measured by itself and taken off the time of the events.")
+    for connections in (1, 256):
+        quiet, busy, counts, excess = [], [], [], []
+        for index in range(rounds):
+            calm, _, _ = measure_once(os.path.join(work, f"quiet-{connections}-{index}"), connections, messages, False)
+            event, events, count = measure_once(
+                os.path.join(work, f"churn-{connections}-{index}"), connections, messages, True
+            )
+            quiet.append(calm)
+            busy.append(event)
+            counts.append(count)
+            excess.append((event - calm) * events / count / 1000)
+        table.add(connections, spread(quiet), spread(busy), f"{median(counts):,.0f}", spread(excess))
+    table.notes.append(f"Median (lowest to highest) of {rounds} rounds. The thread that reads, with its system calls.")
+    table.notes.append("A process: its fork, exec and exit. Of what they cost nothing may be paid again by each connection.")
     return [table]
