@@ -695,7 +695,7 @@ def test_interfaces_of_different_link_types_are_refused_where_they_begin(seeded,
 @pytest.mark.parametrize(
     "content, words",
     [
-        (b"", "no capture file"), (b"\xd4\xc3", "no capture file"), (b"PK\x03\x04" * 100, "unknown file format"),
+        (b"", "not a capture file"), (b"\xd4\xc3", "not a capture file"), (b"PK\x03\x04" * 100, "unknown file format"),
         (packets.pcap([], 105), "IEEE802_11, which is not supported"),
     ],
 )  # fmt: skip

@@ -162,7 +162,11 @@ struct ContainerLookup: ~Copyable {
 
   private func users(_ bundle: String?, _ configuration: BundleConfiguration?) -> ContainerUsers? {
     let path = "/etc/passwd"
-    var passwd = ForeignRoot(of: question.member)?.content(path, limitBytes: ContainerUsers.maximumFileBytes)
+    var passwd: [UInt8]?
+    // A runtime's first process still has its keeper's root for a moment.
+    if let inside = ForeignRoot(of: question.member), !inside.isSame(as: root) {
+      passwd = inside.content(path, limitBytes: ContainerUsers.maximumFileBytes)
+    }
     // Its processes may be gone, and its root not yet: a path from the bundle.
     if passwd == nil, let bundle, let folder = configuration?.rootPath {
       passwd = root.content(

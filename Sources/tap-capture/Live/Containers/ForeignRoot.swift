@@ -34,6 +34,14 @@ struct ForeignRoot: ~Copyable {
 
   deinit { close(descriptor) }
 
+  /// Whether both processes have the same root.
+  func isSame(as other: borrowing ForeignRoot) -> Bool {
+    var own = stat()
+    var others = stat()
+    return fstat(descriptor, &own) == 0 && fstat(other.descriptor, &others) == 0 && own.st_dev == others.st_dev
+      && own.st_ino == others.st_ino
+  }
+
   /// Opens a regular file; nil if it is none, cannot be opened, or is longer than `limitBytes`.
   func open(_ path: String, limitBytes: Int) -> ForeignFile? {
     guard let file = ForeignFile(descriptor: tap_open_inside(descriptor, path)), file.stamp.sizeBytes <= limitBytes
