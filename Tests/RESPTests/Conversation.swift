@@ -27,6 +27,11 @@ func encode(_ words: [[UInt8]]) -> [UInt8] {
   return bytes
 }
 
+/// A confirmation of a subscription, as an array or as a push of RESP3.
+func confirmation(_ word: String, _ channel: String?, _ total: Int, type: String = "*") -> [UInt8] {
+  Array("\(type)3\r\n".utf8) + bulk(word) + (channel.map(bulk) ?? Array("$-1\r\n".utf8)) + Array(":\(total)\r\n".utf8)
+}
+
 func encode(_ words: String...) -> [UInt8] { encode(words.map { Array($0.utf8) }) }
 
 /// A bulk string.
@@ -156,4 +161,6 @@ struct Decoded {
 
   /// One line for each exchange.
   var lines: [String] { exchanges.map(\.description) }
+  /// Of those that are vouched for.
+  var vouchedLines: [String] { exchanges.filter { !$0.flags.contains("unvouched") }.map(\.description) }
 }

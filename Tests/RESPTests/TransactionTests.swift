@@ -182,6 +182,18 @@ import Testing
     #expect(lines.contains { $0.contains("cut[3145728") })
   }
 
+  /// What is behind the gap has no reply that was seen.
+  @Test func gapThatTakesTheRestOfTheReply() throws {
+    let lines = try Self.decode(
+      ["GET a", "GET b", "GET c"], exec: "*3\r\n$1\r\nx\r\n$9\r\nab", then: [.serverGap(60), .command("PING")])
+    #expect(
+      lines.prefix(5) == [
+        "MULTI [] → simple_string OK", "GET [a] → bulk_string x (queued)",
+        "GET [b] → bulk_string cut[9, ab] (cut, gap, queued)", "GET [c] (gap, unanswered, queued)",
+        "EXEC [] → array cut[3, [x, cut[9, ab]]] (cut, gap)",
+      ])
+  }
+
   /// Bytes of EXEC's reply are missing inside of one value: only that value is cut.
   @Test func gapInsideOfAReply() throws {
     #expect(

@@ -75,16 +75,83 @@ extension Event {
   /// Replies that were lost: the first that names its command tells which.
   @Test func echoBehindLostReplies() throws {
     let decoded = try Decoded(
-      .command("GET a"), .command("GET b"), .serverGap(14), .command("ECHO one-1"), .command("ECHO two-2"),
+      .command("INCR a"), .command("INCR b"), .serverGap(14), .command("ECHO one-1"), .command("ECHO two-2"),
       .command("GET c"), .server(bulk("two-2")), .server("$1\r\nc\r\n"))
     #expect(decoded.lines.suffix(2) == ["ECHO [two-2] → bulk_string two-2", "GET [c] → bulk_string c"])
     #expect(decoded.exchanges.dropLast(2).allSatisfy { $0.flags == ["unvouched", "unanswered"] })
+  }
+
+  /// A value that is the same text: the command before the ECHO may have it.
+  @Test func valueThatLooksLikeAnEcho() throws {
+    let exchanges = try Self.joined([
+      .command("PING"), .server("+PONG\r\n"),
+      .client(encode("GET", "n") + encode("PING", "two-2") + encode("PING", "three-3") + encode("GET", "k")),
+      .server(bulk("two-2") + bulk("two-2") + bulk("three-3") + bulk("v")),
+    ])
+    #expect(
+      Self.vouched(exchanges) == ["PING [three-3] → bulk_string three-3", "GET [k] → bulk_string v"])
   }
 
   /// Always the same argument: any of them may be the one that is answered.
   @Test func sameEchoAgainAndAgain() throws {
     let round: [Event] = [.command("ECHO hello"), .server(bulk("hello"))]
     #expect(Self.vouched(try Self.joined(Array(repeating: round, count: 50).flatMap { $0 })) == [])
+  }
+
+  /// A server 250 ms away and a client that does not wait: what is pending at a silence is still under way.
+  @Test(arguments: [false, true]) func longRoundTrips(isRequestLost: Bool) throws {
+    let lost = 3
+    var times: [(milliseconds: Int, event: Event)] = []
+    for number in 0..<20 {
+      let request = encode("GET", "k\(number)")
+      let reply = bulk("v\(number)")
+      let isLost = number == lost
+      times.append((200 * number, isLost && isRequestLost ? .clientGap(request.count) : .client(request)))
+      times.append((200 * number + 250, isLost && !isRequestLost ? .serverGap(reply.count) : .server(reply)))
+    }
+    times.sort { $0.milliseconds < $1.milliseconds }
+    var events: [Event] = []
+    var now = 0
+    for (time, event) in times {
+      if time > now { events.append(.silence(milliseconds: UInt64(time - now))) }
+      now = time
+      events.append(event)
+    }
+    #expect(
+      try Decoded(Conversation(events)).vouchedLines == (0..<lost).map { "GET [k\($0)] → bulk_string v\($0)" })
+  }
+
+  /// Behind the loss of its header a value that looks like replies is taken for them, also where the server pauses in it.
+  @Test func pauseInsideOfAValue() throws {
+    let lines = String(repeating: ":1000\r\n", count: 20)
+    let decoded = try Decoded(
+      .command("SET a 1"), .server("+OK\r\n"), .command("GET big"), .serverGap(6), .server(lines), Self.pause,
+      .command("INCR x"), .server(lines + "\r\n:7\r\n"), .command("INCR y"), .server(":8\r\n"))
+    #expect(decoded.vouchedLines == ["SET [a, 1] → simple_string OK"])
+  }
+
+  /// Workers that wait for their next job, or run a script, and do one thing at a time.
+  @Test(arguments: [
+    ("BLPOP q 5", "*2\r\n$1\r\nq\r\n$3\r\njob\r\n"), ("EVALSHA abc 0", ":1\r\n"),
+    ("XREADGROUP GROUP g c BLOCK 5 STREAMS s >", "*-1\r\n"),
+  ]) func slowCommands(command: String, reply: String) throws {
+    let round: [Event] = [.command(command), .silence(milliseconds: 20), .server(reply), Self.pause]
+    let rounds = Array(repeating: round, count: 6).flatMap { $0 }
+    let joined = try Self.joined(rounds)
+    #expect(Self.vouched(joined).count == 3)
+    let loss: [Event] = [.command(command), .serverGap(reply.utf8.count), Self.pause]
+    let lossy = try Decoded(Conversation(rounds + loss + rounds + loss + rounds)).exchanges
+    #expect(lossy.count == 20 && Self.vouched(lossy).count == 14)
+  }
+
+  /// A client that sends on while a command waits: what is pending at a silence may be just that.
+  @Test func blockedCommandBehindALoss() throws {
+    let job = "*2\r\n$1\r\nq\r\n$3\r\njob\r\n"
+    let decoded = try Decoded(
+      .client(encode("GET", "a") + encode("GET", "b")), .server("$1\r\n1\r\n"), .serverGap(7), .command("BLPOP q 0"),
+      Self.pause, .command("BLPOP q 0"), .server(job), Self.pause, .command("BLPOP q 0"), .server(job), Self.pause,
+      .command("BLPOP q 0"), .server(job))
+    #expect(decoded.vouchedLines == ["GET [a] → bulk_string 1"])
   }
 
   /// Certainty that turns out to be none ends at once.

@@ -16,6 +16,8 @@ struct PendingRequest {
   let mayHoldSecrets: Bool
   /// Confirmations that a subscription is answered with; 0 where it is not known yet.
   let confirmations: Int32
+  /// The first with a reply behind CLIENT REPLY OFF or SKIP: an error before it would be the refusal of that.
+  var isBehindSilence = false { didSet { isPlain = false } }
 
   @inline(__always)
   init(
@@ -80,6 +82,10 @@ struct PendingRequests: ~Copyable {
   private var unvouchedEnd = 0
   /// None of those added from it on is slow.
   private var slowEnd = 0
+  /// How many times in a row one request had waited alone when nothing waited any more.
+  private var turns = 0
+  /// The same when pairs were certain last.
+  private var rememberedTurns = 0
 
   deinit { items.deallocate() }
 
@@ -146,6 +152,7 @@ struct PendingRequests: ~Copyable {
   /// Nothing waits: begins again at the first place, which is in the cache, and gives the memory of a long queue back.
   @inline(__always)
   private mutating func startOver() {
+    turns = tail == 1 ? turns &+ 1 : 0
     if capacity > PendingRequests.usualCapacity { resize(to: PendingRequests.smallestCapacity) }
     head = 0
     tail = 0
@@ -165,12 +172,23 @@ struct PendingRequests: ~Copyable {
     for index in 0..<count { (moved + index).initialize(to: items[(head &+ index) & (capacity &- 1)]) }
     items.deallocate()
     items = moved
+    turns = 0
     unvouchedEnd = max(0, unvouchedEnd - head)
     slowEnd = max(0, slowEnd - head)
     tail = count
     head = 0
     capacity = newCapacity
   }
+
+  /// Certainty is lost: what waits from here on may have been answered.
+  mutating func rememberTurns() { rememberedTurns = tail <= 1 ? turns : 0 }
+
+  /// Certainty is back.
+  mutating func resumeTurns() { turns = rememberedTurns }
+
+  /// Whether the client took turns with the server, `count` times in a row when pairs were certain last: it sent nothing
+  /// while a request waited.
+  func tookTurns(_ count: Int) -> Bool { rememberedTurns >= count }
 
   /// Flags all that wait as unvouched, at no cost for each.
   mutating func unvouch() { unvouchedEnd = tail }

@@ -28,24 +28,21 @@ struct QuietPoints {
   private var isJoining: Bool
   /// Silences in a row that balanced.
   private var balances = 0
+  /// Where replies go on was found by looking for it: that may be inside of a value.
+  private var isBoundaryFound = false
   /// Since the last silence: commands that are to be answered, replies, whether none of either can be missing, and whether
   /// each reply was one that its command can have.
   private var commands = 0
   private var replies = 0
   private var isWhole = true
   private var isPossible = true
-  /// Whether one of the commands, or one pending at a loss or at a silence, may wait on purpose or run for long.
-  private var hasSlow = false
 
   init(isJoined: Bool) {
     mayHideCommands = isJoined
     isJoining = isJoined
   }
 
-  mutating func noteCommand(isSlow: Bool) {
-    commands &+= 1
-    if isSlow { hasSlow = true }
-  }
+  mutating func noteCommand() { commands &+= 1 }
 
   mutating func noteReply() { replies &+= 1 }
 
@@ -54,49 +51,52 @@ struct QuietPoints {
 
   /// The bytes before the first command that was found are the rest of one: else it would have been found before.
   mutating func skipCommand() {
-    if isJoining { commands &+= 1 } else { loseCommands(hasSlow: false) }
+    if isJoining { commands &+= 1 } else { loseCommands() }
   }
 
   /// The bytes before the first reply that was found are the rest of one.
   mutating func skipReply() {
-    if isJoining { replies &+= 1 } else { loseReplies(hasSlow: false) }
+    if isJoining { replies &+= 1 } else { loseReplies() }
   }
 
-  /// Replies are missing; the commands that they answer are known. `hasSlow`: one that is pending takes its time.
-  mutating func loseReplies(hasSlow: Bool) {
+  /// Replies are missing; the commands that they answer are known.
+  mutating func loseReplies() {
     hasLostReplies = true
     isWhole = false
-    if hasSlow { self.hasSlow = true }
+  }
+
+  /// The same, and where the next one begins is not known.
+  mutating func loseBoundaryOfReplies() {
+    loseReplies()
+    isBoundaryFound = true
   }
 
   /// Commands are missing, or what was believed turned out to be wrong.
-  mutating func loseCommands(hasSlow: Bool) {
+  mutating func loseCommands() {
     mayHideCommands = true
     isWhole = false
-    if hasSlow { self.hasSlow = true }
   }
 
   /// A quiet point ends: both directions stood at a boundary, a reply was last, no pending command is slow, and then there
   /// was silence. `hasPending`: commands have no reply so far.
   mutating func end(hasPending: Bool) -> Finding {
     if isWhole, commands == 0, replies == 0 { return .nothing }
-    let hadSlow = hasSlow
     let hadLoss = !isWhole
     let isBalanced =
       isWhole && isPossible && commands > 0 && (commands == replies || isJoining && commands < replies)
-    balances = isBalanced && !hadSlow ? balances + 1 : 0
+    balances = isBalanced ? balances + 1 : 0
     commands = 0
     replies = 0
     isWhole = true
     isPossible = true
     isJoining = false
-    hasSlow = false
-    guard !hadSlow else { return .nothing }
     if mayHideCommands {
       guard balances >= QuietPoints.enough else { return isBalanced || hadLoss ? .aligned : .nothing }
     } else {
       // Where every command and every reply was seen, a command without one is still being executed.
       guard hasLostReplies || !hasPending else { return .nothing }
+      // The rest of a value would not fit.
+      if isBoundaryFound { guard isBalanced, !hasPending else { return hadLoss ? .aligned : .nothing } }
     }
     self = QuietPoints(isJoined: false)
     return .certain

@@ -35,7 +35,7 @@ extension RedisFlow {
     }
     let bytes = commands.writer.messageBytes
     commands.annotate(traits, isNameWhole: !flags.contains(.gap) || commands.isNameWhole)
-    let request = PendingRequest(
+    var request = PendingRequest(
       time: data.time, process: data.process, bytes: Int32(truncatingIfNeeded: bytes),
       annotationBytes: Int32(truncatingIfNeeded: commands.writer.messageBytes - bytes), flags: flags,
       effect: traits.effect, mayHoldSecrets: traits.mayHoldSecrets,
@@ -44,9 +44,14 @@ extension RedisFlow {
       if traits.effect == .subscribe || traits.effect == .unsubscribe { subscriptions.areSilent = true }
       return emitUnanswerable(request, into: &output)
     }
+    if isSilenceUnproven {
+      request.isBehindSilence = true
+      isSilenceUnproven = false
+    }
+    if !isVouched { request.flags.insert(.unvouched) }
     pending.append(request)
     if !isVouched {
-      quietPoints.noteCommand(isSlow: request.isSlow)
+      quietPoints.noteCommand()
       noteTie(commands.message)
     }
     // From here on its map is finished: a loss drops only what begins behind it.
@@ -87,6 +92,10 @@ extension RedisFlow {
     let (map, annotations) = split(commands.message, request)
     if ConnectionState.isSet(by: request.effect, map) { forgetState(into: &output) }
     var flags = request.flags.union(.noReply)
+    if isModePending {
+      hasTentativeSilence = true
+      flags.insert(.unvouched)
+    }
     if replication != nil {
       flags.insert(.replication)
       // There are no pairs to be uncertain of.

@@ -17,7 +17,7 @@ extension RedisFlow {
       if reply.isError || canAnswer(takeRequestMap(request), response) {
         return answer(with: reply, response, into: &output)
       }
-      withdraw(into: &output)
+      if isVouched { withdraw(into: &output) }
       quietPoints.noteContradiction()
       if quietPoints.mayHideCommands {
         quietPoints.noteReply()
@@ -35,11 +35,9 @@ extension RedisFlow {
     return argument.elementsEqual(content)
   }
 
-  /// What was believed turned out to be wrong.
-  private func withdraw(into output: inout Output) {
-    guard isVouched else { return }
-    quietPoints.loseCommands(hasSlow: pending.hasSlow)
-    isVouched = false
+  /// What was believed turned out to be wrong, or cannot be known: every command that waits is in doubt.
+  func withdraw(into output: inout Output) {
+    loseCertaintyOfCommands()
     pending.unvouch()
     forgetState(into: &output)
   }
@@ -48,11 +46,14 @@ extension RedisFlow {
   /// enough.
   private func follow(tieOf response: UnsafeRawBufferPointer, into output: inout Output) {
     guard let content = ContentTies.content(response), let tie = ties.command(answeredBy: content) else { return }
+    var isCertain = tie.isCertain && !isInterleaved
     for _ in 0..<tie.index {
       guard let request = pending.first else { return }
+      // It may have this reply as well.
+      if canAnswer(takeRequestMap(request), response) { isCertain = false }
       giveUp(request, flags: .unanswered, into: &output)
     }
-    if tie.isCertain, !isInterleaved {
+    if isCertain {
       quietPoints = QuietPoints(isJoined: false)
       pending.vouch()
       becomeVouched()
@@ -62,6 +63,7 @@ extension RedisFlow {
   private func becomeVouched() {
     ties.forget()
     isVouched = true
+    pending.resumeTurns()
   }
 
   /// Certainty comes back at quiet points: both directions at a boundary that lengths proved, a reply last, and then

@@ -5,12 +5,12 @@ extension RedisFlow {
   func loseReplies(_ gap: GapFrame, _ nothing: DataFrame, into output: inout Output) {
     if replySearch != nil {
       endSearch(.replies)
-      quietPoints.loseReplies(hasSlow: pending.hasSlow)
     } else {
       if replies.skip(gap.length) { return parse(nothing.bytes, of: .replies, nothing, into: &output) }
       endOpenReply(nothing, extraFlags: .gap, into: &output)
       loseStepInReplies(into: &output)
     }
+    quietPoints.loseBoundaryOfReplies()
     replySearch = BoundarySearch(for: .replies)
   }
 
@@ -96,11 +96,18 @@ extension RedisFlow {
   // MARK: Silence and the end
 
   /// Bytes come at `time`: if nothing moved for long enough before, that was a quiet point.
-  func endSilence(at time: UInt64, into output: inout Output) {
-    guard !isInterleaved, time >= lastTime, time - lastTime >= RESPLimits.quietNanoseconds else { return }
+  ///
+  /// Long enough is what a reply never took on this connection: of twice the time of the slowest one, so that none can be
+  /// under way, however far the server is.
+  func endSilence(at time: UInt64, isCommand: Bool, into output: inout Output) {
+    let quietNanoseconds = max(RESPLimits.quietNanoseconds, 2 &* slowestNanoseconds)
+    guard !isInterleaved, time >= lastTime, time - lastTime >= quietNanoseconds else { return }
+    // A command that takes its time is answered when a client that takes turns goes on.
+    let hasSlow =
+      pending.hasSlow && !(isCommand && !quietPoints.mayHideCommands && pending.tookTurns(QuietPoints.enough))
     let isQuiet =
       wasReplyLast && commandSearch == nil && replySearch == nil && commandsProved && repliesProved
-      && commands.isAtBoundary && replies.isAtBoundary && !pending.hasSlow
+      && commands.isAtBoundary && replies.isAtBoundary && !hasSlow
     if isQuiet { endQuietPoint(into: &output) }
   }
 

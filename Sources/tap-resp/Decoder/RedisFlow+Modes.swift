@@ -2,9 +2,16 @@
 import TapWire
 
 extension RedisFlow {
-  /// Whether the first pending request is answered by confirmations.
-  var isConfirmationAwaited: Bool {
-    pending.first.map { $0.effect == .subscribe || $0.effect == .unsubscribe } ?? false
+  /// Whether a confirmation answers the first pending request. Others come unasked, or their request was not seen.
+  func isAwaited(_ confirmation: Subscriptions.Confirmation) -> Bool {
+    guard let request = pending.first, request.effect == .subscribe || request.effect == .unsubscribe,
+      let map = RequestMap(takeRequestMap(request)), map.nameText ?? confirmation.command == confirmation.command
+    else { return false }
+    guard confirmation.mayComeUnasked || subscriptions.areSilent,
+      let asked = map.argumentBytes(Int(subscriptions.collected)),
+      let channel = confirmation.channel
+    else { return true }
+    return asked.elementsEqual(channel)
   }
 
   /// Whether a message that is no push answers nothing, in the mode that the connection is in.
@@ -23,9 +30,8 @@ extension RedisFlow {
     if isMessageOfItsOwn(reply, response) {
       return emitMessage(reply, response, into: &output)
     }
-    if subscriptions.areSilent, !isConfirmationAwaited, let confirmation = Subscriptions.confirmation(response) {
-      subscriptions.note(confirmation)
-      return emit(reply, response, extraFlags: .push, into: &output)
+    if let confirmation = Subscriptions.confirmation(response), isOfItsOwn(confirmation, response) {
+      return emit(confirmation, reply, response, into: &output)
     }
     if wasUnvouched, isMessageOfUnknownMode(response) {
       // It may as well be the reply to a command: what follows is not certain.
@@ -37,15 +43,32 @@ extension RedisFlow {
   }
 
   private func finishPush(_ reply: WaitingReply, _ response: UnsafeRawBufferPointer, into output: inout Output) {
-    if let confirmation = Subscriptions.confirmation(response) {
-      if isConfirmationAwaited { return answer(with: reply, response, into: &output) }
-      if subscriptions.areSilent {
-        subscriptions.note(confirmation)
-      } else if pending.isEmpty, !wasUnvouched {
-        // Its SUBSCRIBE may have been recorded behind it.
-        return keepWaiting(reply, response, into: &output)
-      }
+    guard let confirmation = Subscriptions.confirmation(response) else {
+      return emit(reply, response, extraFlags: .push, into: &output)
     }
+    if isAwaited(confirmation) { return answer(with: reply, response, into: &output) }
+    if !subscriptions.areSilent, pending.isEmpty, !wasUnvouched {
+      // Its SUBSCRIBE may have been recorded behind it.
+      return keepWaiting(reply, response, into: &output)
+    }
+    emit(confirmation, reply, response, into: &output)
+  }
+
+  /// Whether a confirmation that is no push answers nothing, for certain.
+  private func isOfItsOwn(_ confirmation: Subscriptions.Confirmation, _ response: UnsafeRawBufferPointer) -> Bool {
+    if isAwaited(confirmation) { return false }
+    return subscriptions.areSilent
+      || confirmation.mayComeUnasked && subscriptions.isActive && !subscriptions.usesPushes && !pending.isEmpty
+  }
+
+  /// A confirmation that answers nothing.
+  func emit(
+    _ confirmation: Subscriptions.Confirmation, _ reply: WaitingReply, _ response: UnsafeRawBufferPointer,
+    into output: inout Output
+  ) {
+    // Where its command was not seen, others may be missing.
+    if isVouched, !subscriptions.areSilent, !confirmation.mayComeUnasked { withdraw(into: &output) }
+    subscriptions.note(confirmation, isCertain: isVouched)
     emit(reply, response, extraFlags: .push, into: &output)
   }
 
@@ -53,17 +76,24 @@ extension RedisFlow {
   private func isMessageOfUnknownMode(_ response: UnsafeRawBufferPointer) -> Bool {
     if !isMonitoring, Subscriptions.isMonitorLine(response) { return true }
     if !subscriptions.isActive, Subscriptions.isMessage(response) { return true }
-    return !isConfirmationAwaited && Subscriptions.confirmation(response) != nil
+    return Subscriptions.confirmation(response).map { !isAwaited($0) } ?? false
   }
 
   // MARK: Doubts
 
   /// Order alone is not enough any more, up to the next quiet point.
   func doubtPairs() {
-    quietPoints.loseReplies(hasSlow: pending.hasSlow)
+    noteDoubt()
+    quietPoints.loseReplies()
+    pending.unvouch()
+  }
+
+  /// From here on pairs are in doubt, and with them what they told.
+  private func noteDoubt() {
+    if isVouched { pending.rememberTurns() }
     isVouched = false
     wasUnvouched = true
-    pending.unvouch()
+    subscriptions.forgetCounts()
   }
 
   /// Bytes of a command are missing: if they can hide how many replies it has, what follows is not certain.
@@ -79,18 +109,18 @@ extension RedisFlow {
 
   /// Commands may be missing from here on.
   func loseCertaintyOfCommands() {
-    quietPoints.loseCommands(hasSlow: pending.hasSlow)
+    noteDoubt()
+    quietPoints.loseCommands()
     ties.forget()
-    isVouched = false
-    wasUnvouched = true
   }
 
   /// Bytes of a reply are missing: if they can hide that it is none, or how many there are, what follows is not certain.
   @inline(never)
   func doubtReply() {
     let oneReply: [CommandTraits.Effect] = [.none, .select, .auth, .client, .multi, .exec, .discard, .slow, .replconf]
-    let isReplyExpected = pending.first.map { oneReply.contains($0.effect) } ?? true
-    let isMode = isMonitoring || subscriptions.isActive && !subscriptions.usesPushes
-    if isMode || !isReplyExpected { doubtPairs() }
+    // Where nothing is pending, its request may come behind it.
+    let isReplyExpected = pending.first.map { oneReply.contains($0.effect) } ?? false
+    let isMode = isMonitoring || !subscriptions.areKnown || subscriptions.isActive && !subscriptions.usesPushes
+    if isMode || !isReplyExpected || transaction?.hasSubscriptions == true { doubtPairs() }
   }
 }

@@ -24,7 +24,9 @@ extension RedisFlow {
   @inline(__always)
   func answer(with reply: WaitingReply, _ response: UnsafeRawBufferPointer, into output: inout Output) {
     guard let request = pending.first else { return keepWaiting(reply, response, into: &output) }
-    if request.effect == .none, !request.mayHoldSecrets, !request.flags.contains(.unvouched), transaction == nil {
+    if request.effect == .none, !request.mayHoldSecrets, !request.flags.contains(.unvouched), !request.isBehindSilence,
+      transaction == nil
+    {
       pair(request, reply, response: response, into: &output)
     } else {
       answerSpecial(request, reply, response, into: &output)
@@ -36,6 +38,9 @@ extension RedisFlow {
     _ request: PendingRequest, _ reply: WaitingReply, response: UnsafeRawBufferPointer, into output: inout Output
   ) {
     if !isVouched { quietPoints.noteReply() }
+    if !request.flags.contains(.unvouched), !request.isSlow, reply.start > request.time {
+      slowestNanoseconds = max(slowestNanoseconds, reply.start - request.time)
+    }
     var flags = request.flags.union(reply.flags)
     if reply.start < request.time { flags.insert(.clamped) }
     context.emit(
@@ -49,6 +54,20 @@ extension RedisFlow {
   private func answerSpecial(
     _ request: PendingRequest, _ reply: WaitingReply, _ response: UnsafeRawBufferPointer, into output: inout Output
   ) {
+    // replication.c: who is a monitor already gets no answer to MONITOR, SYNC and PSYNC.
+    let isIgnored = isMonitoring && (request.effect == .monitor || request.effect == .sync)
+    if isIgnored || request.isBehindSilence {
+      let isRefusal = reply.isError && RedisFlow.mayRefuse(response)
+      if isVouched, isRefusal || isIgnored && wasUnvouched {
+        // Either it answers the first command that has a reply, or it refuses the one before, which would have none.
+        withdraw(into: &output)
+        return answer(with: reply, response, into: &output)
+      }
+      if isIgnored, !isRefusal, !isQueued(request, response) {
+        giveUp(request, flags: .noReply, into: &output)
+        return answer(with: reply, response, into: &output)
+      }
+    }
     guard context.masksSecrets else { return answerSpecial(request, reply, as: response, into: &output) }
     if request.mayHoldSecrets, !reply.isError, Secrets.isPasswordAnswer(to: takeRequestMap(request)),
       !isQueued(request, response)
@@ -79,6 +98,10 @@ extension RedisFlow {
       // Refused: what follows is not queued.
       isQueueing = false
     case .exec:
+      if isVouched, transaction?.isSurprised(by: response, isAwaited: isExecAwaited) == true {
+        withdraw(into: &output)
+        return answer(with: reply, response, into: &output)
+      }
       finishTransaction(with: reply, response, into: &output)
     case .discard where !reply.isError, .reset where !reply.isError:
       releaseTransaction(extraFlags: [], into: &output)
@@ -99,18 +122,32 @@ extension RedisFlow {
   private func confirm(
     _ request: PendingRequest, _ reply: WaitingReply, _ response: UnsafeRawBufferPointer, into output: inout Output
   ) {
-    guard let confirmation = Subscriptions.confirmation(response) else {
+    guard let confirmation = Subscriptions.confirmation(response), isAwaited(confirmation) else {
       // An error, or QUEUED inside of a transaction.
-      subscriptions.forgetConfirmations()
-      return pair(request, reply, response: response, into: &output)
+      if isVouched, !reply.isError || subscriptions.collected > 0, !isQueued(request, response) {
+        withdraw(into: &output)
+        return answer(with: reply, response, into: &output)
+      }
+      guard subscriptions.collected > 0 else { return pair(request, reply, response: response, into: &output) }
+      // Nobody knew how many there would be.
+      finishConfirmations(into: &output)
+      return answer(with: reply, response, into: &output)
     }
-    let expected = subscriptions.expected(by: request, first: confirmation)
-    subscriptions.note(confirmation)
+    if subscriptions.collected == 0 { subscriptions.expect(request, first: confirmation) }
+    if isVouched, subscriptions.expected == nil {
+      withdraw(into: &output)
+      return answer(with: reply, response, into: &output)
+    }
+    subscriptions.note(confirmation, isCertain: isVouched)
     subscriptions.usesPushes = reply.isPush
-    if expected <= 1, subscriptions.collected == 0 { return pair(request, reply, response: response, into: &output) }
-    subscriptions.collect(response, firstByte: reply.firstByte)
-    guard subscriptions.collected >= expected else { return }
-    var whole = reply
+    if subscriptions.expected == 1 { return pair(request, reply, response: response, into: &output) }
+    subscriptions.collect(response, reply)
+    if let expected = subscriptions.expected, subscriptions.collected >= expected { finishConfirmations(into: &output) }
+  }
+
+  /// The first pending request has all its confirmations.
+  private func finishConfirmations(into output: inout Output) {
+    guard let request = pending.first, var whole = subscriptions.latest else { return }
     whole.firstByte = subscriptions.firstByte
     if subscriptions.isCut { whole.flags.insert(.cut) }
     let all = subscriptions.takeCollected()

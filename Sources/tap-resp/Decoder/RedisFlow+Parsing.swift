@@ -114,6 +114,7 @@ extension RedisFlow {
       skippedBytes &+= openReplyBytes &+ UInt64(position - start)
       openReplyBytes = 0
       loseStepInReplies(into: &output)
+      quietPoints.loseBoundaryOfReplies()
       replySearch = BoundarySearch(for: .replies)
       return position
     }

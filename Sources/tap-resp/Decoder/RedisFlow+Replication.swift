@@ -21,7 +21,7 @@ extension ReplicationStream {
 extension RedisFlow {
   /// SYNC and PSYNC may be answered by line feeds, while the master makes its snapshot; SYNC then by the snapshot itself.
   func awaitSnapshot(_ bytes: UnsafeRawBufferPointer, _ position: inout Int) {
-    guard replies.isAtBoundary, pending.first?.effect == .sync else { return }
+    guard replies.isAtBoundary, !isMonitoring, pending.first?.effect == .sync else { return }
     while position < bytes.count, bytes[position] == 0x0a { position += 1 }
     guard position < bytes.count, bytes[position] == UInt8(ascii: "$") else { return }
     let stream = ReplicationStream(hasSnapshot: true)
@@ -40,9 +40,9 @@ extension RedisFlow {
     giveUpPending(flags: [.noReply, .replication], into: &output)
   }
 
-  /// Whether the command that is complete is REPLCONF ACK or GETACK.
-  func isAcknowledgement() -> Bool {
-    ["ACK", "GETACK"].contains(RequestMap(commands.message)?.argument(0)?.uppercased())
+  /// Whether a REPLCONF is ACK or GETACK, which nothing answers.
+  func isAcknowledgement(_ request: UnsafeRawBufferPointer) -> Bool {
+    ["ACK", "GETACK"].contains(RequestMap(request)?.argument(0)?.uppercased())
   }
 
   /// Only a replica acknowledges: a connection that was joined in its middle is a replication link.

@@ -22,6 +22,7 @@ extension RedisFlow {
     case .reset:
       isMonitoring = false
       subscriptions = Subscriptions()
+      if !isVouched { subscriptions.forgetCounts() }
     case .hello:
       subscriptions.usesPushes = Subscriptions.isMap(response)
     default:

@@ -3,11 +3,14 @@ import TapWire
 
 extension RedisFlow {
   /// Follows which commands are queued, as they are sent.
-  func noteQueueing(_ effect: CommandTraits.Effect, isAnswered: Bool) {
+  func noteQueueing(_ effect: CommandTraits.Effect) {
     switch effect {
-    case .multi: if isAnswered { isQueueing = true }
+    case .multi: isQueueing = true
     case .exec:
-      if isQueueing, let queuedReplyMode { replyMode = queuedReplyMode }
+      if isQueueing, let queuedReplyMode {
+        replyMode = queuedReplyMode
+        isModePending = true
+      }
       fallthrough
     case .discard, .reset:
       isQueueing = false
@@ -32,29 +35,30 @@ extension RedisFlow {
     queued.request.flags.remove(.blocking)
     let maps = UnsafeRawBufferPointer(
       rebasing: commands.writer.bytes.bytes[requestsStart..<requestsStart + request.heldBytes])
-    transaction.append(
-      queued, maps: maps, confirmations: confirmations(of: request, map),
-      mode: request.effect == .client ? RedisFlow.clientReplyMode(map) : nil)
+    transaction.append(queued, maps: maps, contribution(of: request, map, to: transaction))
     if !isVouched { quietPoints.noteReply() }
     removeFirstPending()
     // Nobody sends so many: they get no other reply.
     if transaction.queued.count >= RESPLimits.queuedCommands { releaseTransaction(extraFlags: [], into: &output) }
   }
 
-  /// How many confirmations a subscribing command is answered with; nil for other commands.
-  private func confirmations(of request: PendingRequest, _ map: UnsafeRawBufferPointer) -> Int32? {
+  /// What a command that is queued will add to EXEC's array.
+  private func contribution(
+    of request: PendingRequest, _ map: UnsafeRawBufferPointer, to transaction: Transaction
+  ) -> Transaction.Contribution {
     switch request.effect {
-    case .subscribe: return request.confirmations
+    case .subscribe: return .confirmations(request.confirmations)
+    case .unsubscribe where request.confirmations > 0: return .confirmations(request.confirmations)
     case .unsubscribe:
-      if request.confirmations > 0 { return request.confirmations }
-      let kind: Subscriptions.Confirmation.Kind
-      switch RequestMap(map)?.nameText {
-      case "PUNSUBSCRIBE": kind = .pattern
-      case "SUNSUBSCRIBE": kind = .shard
-      default: kind = .channel
+      // One for each subscription, of which the transaction itself may add some and end some.
+      guard !transaction.hasSubscriptions, let count = subscriptions.count(endedBy: RequestMap(map)?.nameText) else {
+        return .unknown
       }
-      return Int32(clamping: max(1, subscriptions.count(of: kind)))
-    default: return nil
+      return .confirmations(Int32(clamping: max(1, count)))
+    case .client: return RedisFlow.clientReplyMode(map).map { .mode($0) } ?? .reply
+    case .replconf: return isAcknowledgement(map) ? .nothing : .reply
+    case .monitor, .sync: return isMonitoring || wasUnvouched ? .unknown : .reply
+    default: return .reply
     }
   }
 
@@ -65,8 +69,9 @@ extension RedisFlow {
   func awaitElements() {
     guard let transaction, replies.isAtBoundary else { return }
     let announced = Int64(transaction.queued.count)
+    isExecAwaited = pending.first?.effect == .exec
     replies.topElements =
-      pending.first?.effect == .exec && announced != transaction.elements ? (announced, transaction.elements) : nil
+      isExecAwaited && announced != transaction.elements ? (announced, transaction.elements) : nil
   }
 
   /// Whether the push that has come is the confirmation of a SUBSCRIBE inside of EXEC's array (RESP3).
@@ -78,9 +83,18 @@ extension RedisFlow {
 
   /// EXEC is answered: with an array each queued command gets its part of it, else it was not executed.
   func finishTransaction(with reply: WaitingReply, _ response: UnsafeRawBufferPointer, into output: inout Output) {
+    defer {
+      isExecAwaited = false
+      if pending.count <= 1 {
+        isModePending = false
+        hasTentativeSilence = false
+      }
+    }
     guard let transaction, var elements = transaction.elements(of: response) else {
       // Nor was the CLIENT REPLY in it executed.
-      if transaction?.changesSilence == true { replyMode = .on }
+      if transaction?.changesSilence == true {
+        if hasTentativeSilence { endReplySilence(into: &output) } else { replyMode = .on }
+      }
       return releaseTransaction(extraFlags: [], into: &output)
     }
     self.transaction = nil
@@ -95,8 +109,10 @@ extension RedisFlow {
         continue
       }
       guard let items = takeItems(Int(queued.elements), from: &elements) else {
-        // EXEC's reply was too large to be kept to its end.
-        emit(queued, maps, response: nil, reply, extraFlags: .cut, into: &output)
+        // EXEC's reply was too large to be kept to its end, or its end was lost.
+        let loss = reply.flags.intersection([.gap, .incomplete])
+        emit(
+          queued, maps, response: nil, reply, extraFlags: loss.isEmpty ? .cut : loss.union(.unanswered), into: &output)
         continue
       }
       answer(queued, maps, with: items, reply, into: &output)
@@ -119,7 +135,9 @@ extension RedisFlow {
       guard let item = try? reader.readItem() else { return }
       response.removeAll()
       ElementResponse.append(item, to: &response)
-      if let confirmation = Subscriptions.confirmation(response.bytes) { subscriptions.note(confirmation) }
+      if let confirmation = Subscriptions.confirmation(response.bytes) {
+        subscriptions.note(confirmation, isCertain: isVouched)
+      }
     }
     if queued.elements > 1 {
       response.removeAll()

@@ -14,6 +14,7 @@ extension RedisFlow {
       endRefused(into: &output)
       return answer(with: reply, response, into: &output)
     }
+    if isSilenceUnproven, reply.isError, RedisFlow.mayRefuse(response) { endReplySilence(into: &output) }
     if !wasUnvouched, hasRoom { return waiting.append(reply, response) }
     // A reply to nothing contradicts what a quiet point promised.
     if isVouched { loseCertaintyOfCommands() }
@@ -24,7 +25,9 @@ extension RedisFlow {
 
   /// What waited for a request goes out without one.
   func emitWaiting(extraFlags: ExchangeFlags, into output: inout Output) {
-    waiting.visit { reply, response in emit(reply, response, extraFlags: extraFlags, into: &output) }
+    waiting.visit { reply, response in
+      emit(reply, response, extraFlags: reply.isPush ? extraFlags.union(.push) : extraFlags, into: &output)
+    }
     waiting.removeAll()
   }
 
@@ -34,7 +37,12 @@ extension RedisFlow {
       let (reply, response) = waiting.takeFirst()
     {
       response.withUnsafeBytes { response in
-        if isMessage || reply.isPush && !isConfirmationAwaited {
+        let confirmation = Subscriptions.confirmation(response)
+        if let confirmation, reply.isPush || confirmation.mayComeUnasked && subscriptions.isActive,
+          !isAwaited(confirmation)
+        {
+          emit(confirmation, reply, response, into: &output)
+        } else if isMessage || reply.isPush && confirmation == nil {
           emitMessage(reply, response, into: &output)
         } else {
           answer(with: reply, response, into: &output)

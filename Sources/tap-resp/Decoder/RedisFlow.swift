@@ -11,6 +11,8 @@ package final class RedisFlow: FlowDecoder {
   let id: UInt64
   let beginning: ExchangeBeginning?
   @exclusivity(unchecked) var lastTime: UInt64 = 0
+  /// The longest that a reply took, of those that are certain and of commands that do not take their time on purpose.
+  @exclusivity(unchecked) var slowestNanoseconds: UInt64 = 0
   /// Where the maps of `pending` begin in `commands.writer`.
   @exclusivity(unchecked) var requestsStart = 0
   @exclusivity(unchecked) var heldBytes = 0
@@ -46,11 +48,18 @@ package final class RedisFlow: FlowDecoder {
   /// Set behind SYNC and PSYNC: what the server sends is a replication stream, and it answers nothing any more.
   @exclusivity(unchecked) var replication: ReplicationStream?
   @exclusivity(unchecked) var replyMode = ReplyMode.on
+  /// CLIENT REPLY OFF or SKIP was sent, and no reply behind it has shown that the server did as it was told.
+  @exclusivity(unchecked) var isSilenceUnproven = false
   /// Set by the server's answer to MULTI, until it has answered EXEC or DISCARD.
   @exclusivity(unchecked) var transaction: Transaction?
+  /// Whether the reply that is coming was known to be EXEC's when it began.
+  @exclusivity(unchecked) var isExecAwaited = false
   /// Whether MULTI was sent and not EXEC or DISCARD, and what CLIENT REPLY is to set behind EXEC.
   @exclusivity(unchecked) var isQueueing = false
   @exclusivity(unchecked) var queuedReplyMode: ReplyMode?
+  /// EXEC was sent with such a CLIENT REPLY before it and is not answered, and a command was sent that it has silenced.
+  @exclusivity(unchecked) var isModePending = false
+  @exclusivity(unchecked) var hasTentativeSilence = false
   /// Whether a command came that may hold secrets: EXEC's errors can repeat those of a transaction.
   @exclusivity(unchecked) var sawSecrets = false
   /// Whether certainty was ever missing.
@@ -81,6 +90,7 @@ package final class RedisFlow: FlowDecoder {
     state = ConnectionState(isJoined: !isVouched)
     quietPoints = QuietPoints(isJoined: !isVouched)
     if !isVouched {
+      subscriptions.forgetCounts()
       commandSearch = BoundarySearch(for: .commands)
       replySearch = BoundarySearch(for: .replies)
     }
@@ -109,9 +119,10 @@ package final class RedisFlow: FlowDecoder {
   private func receiveAnything(_ bytes: UnsafeRawBufferPointer, _ data: DataFrame, into output: inout Output) {
     guard !bytes.isEmpty else { return }
     if state.isChanged { tellState(into: &output) }
-    if !isVouched { endSilence(at: data.time, into: &output) }
+    let isReply = data.direction != requestDirection
+    if !isVouched { endSilence(at: data.time, isCommand: !isReply, into: &output) }
     lastTime = max(lastTime, data.time)
-    wasReplyLast = data.direction != requestDirection
+    wasReplyLast = isReply
     if !wasReplyLast {
       parse(bytes, of: .commands, data, into: &output)
     } else if let replication {
@@ -128,8 +139,8 @@ package final class RedisFlow: FlowDecoder {
   /// usual case has two bytes to look at.
   func noteMode() {
     areCommandsPlain =
-      replication == nil && isVouched && !state.isChanged && replyMode == .on && waiting.isEmpty && commandSearch == nil
-      && commands.isAtBoundary
+      replication == nil && isVouched && !state.isChanged && replyMode == .on && !isSilenceUnproven && waiting.isEmpty
+      && commandSearch == nil && commands.isAtBoundary
     areRepliesPlain =
       context.changesNothing && replication == nil && !wasUnvouched && !state.isChanged && !isMonitoring
       && !subscriptions.isActive
@@ -147,9 +158,10 @@ package final class RedisFlow: FlowDecoder {
   }
 
   package override func lose(_ gap: GapFrame, into output: inout Output) {
-    if !isVouched { endSilence(at: gap.time, into: &output) }
+    let isReply = gap.direction != requestDirection
+    if !isVouched { endSilence(at: gap.time, isCommand: !isReply, into: &output) }
     lastTime = max(lastTime, gap.time)
-    wasReplyLast = gap.direction != requestDirection
+    wasReplyLast = isReply
     // Nothing behind the missing bytes is parsed with them, but a value may end with them.
     let nothing = DataFrame(
       flow: id, direction: gap.direction, time: gap.time, offset: gap.offset,

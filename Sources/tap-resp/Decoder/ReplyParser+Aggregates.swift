@@ -35,8 +35,6 @@ extension ReplyParser {
     case UInt8(ascii: "%"): writer.bytes.append(ResponseHead.map)
     case UInt8(ascii: "~"): writer.bytes.append(ResponseHead.set)
     case UInt8(ascii: ">"):
-      // Attributes belong to values, and a push is none.
-      guard !hasAttributes else { throw Malformed() }
       kind = .push
       writer.bytes.append(ResponseHead.push)
     case UInt8(ascii: "|"):

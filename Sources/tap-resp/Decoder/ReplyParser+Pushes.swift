@@ -6,6 +6,7 @@ extension ReplyParser {
   mutating func interrupt() {
     swap(&writer, &interruptedWriter)
     swap(&levels, &interruptedLevels)
+    swap(&hasAttributes, &interruptedHasAttributes)
     isInterrupting = true
     beginMessage(.push)
   }
@@ -14,6 +15,8 @@ extension ReplyParser {
     swap(&writer, &interruptedWriter)
     swap(&levels, &interruptedLevels)
     interruptedLevels.removeAll(keepingCapacity: true)
+    hasAttributes = interruptedHasAttributes
+    interruptedHasAttributes = false
     isInterrupting = false
     mustResume = false
     kind = .reply

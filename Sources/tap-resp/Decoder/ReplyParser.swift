@@ -25,6 +25,7 @@ struct ReplyParser: ~Copyable {
   /// A message that a push interrupts waits here.
   var interruptedWriter = MessageWriter()
   var interruptedLevels: [OpenAggregate] = []
+  var interruptedHasAttributes = false
   var isInterrupting = false
   var mustResume = false
   var state = State.type

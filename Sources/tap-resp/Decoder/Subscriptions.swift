@@ -12,26 +12,44 @@ struct Subscriptions {
     }
     var kind: Kind
     var isSubscription: Bool
+    /// Nil where an UNSUBSCRIBE has found nothing to end.
+    var channel: UnsafeRawBufferPointer?
     /// Of channels and patterns together; shard channels are counted apart.
     var total: Int64
+
+    /// The command that is confirmed.
+    var command: String {
+      let prefix = kind == .channel ? "" : kind == .pattern ? "P" : "S"
+      return prefix + (isSubscription ? "SUBSCRIBE" : "UNSUBSCRIBE")
+    }
+
+    /// Shard channels end by themselves when their slot moves to another node (redis 7): then nobody asked for it.
+    var mayComeUnasked: Bool { kind == .shard && !isSubscription }
   }
 
-  /// How many there are of each kind.
-  private var counts: (channels: Int64, patterns: Int64, shards: Int64) = (0, 0, 0)
+  /// How many there are of each kind: channels and patterns together, as confirmations tell, and how many of these are
+  /// patterns; nil where it is not known.
+  private var total: Int64? = 0
+  private var patterns: Int64? = 0
+  private var shards: Int64? = 0
   private var joined: [UInt8] = []
   /// How many of the collected confirmations are in it.
   private var stored: Int32 = 0
   private(set) var collected: Int32 = 0
   private(set) var firstByte: UInt64 = 0
+  /// The last of them.
+  private(set) var latest: WaitingReply?
   /// Whether messages come as pushes (RESP3): then no array is one.
   var usesPushes = false
   /// Whether the client subscribed while CLIENT REPLY was OFF: redis 7 confirms that all the same, before it not.
   var areSilent = false
-  /// How many confirmations the command in progress has, where only its beginning tells.
-  private var expectedOfAll: Int32 = 0
+  /// How many confirmations the command in progress has; nil where only what follows tells.
+  private(set) var expected: Int32?
 
-  /// Whether the connection is in RESP2's subscribed mode, or gets pushes in RESP3.
-  var isActive: Bool { counts.channels + counts.patterns + counts.shards > 0 }
+  /// Whether the connection is known to be in RESP2's subscribed mode, or to get pushes in RESP3.
+  var isActive: Bool { (total ?? 0) + (shards ?? 0) > 0 }
+  /// Whether it is known what it is subscribed to.
+  var areKnown: Bool { total != nil && shards != nil }
 
   /// The confirmation in a response map, if it is one: an array or a push that begins with one of six words.
   static func confirmation(_ response: UnsafeRawBufferPointer) -> Confirmation? {
@@ -45,8 +63,9 @@ struct Subscriptions {
     case "ssubscribe", "sunsubscribe": kind = .shard
     default: return nil
     }
-    guard (try? reader.readItem()) != nil, let total = try? reader.readInteger() else { return nil }
-    return Confirmation(kind: kind, isSubscription: !word.contains("unsub"), total: total)
+    guard let item = try? reader.readItem(), let total = try? reader.readInteger() else { return nil }
+    return Confirmation(
+      kind: kind, isSubscription: !word.contains("unsub"), channel: RequestMap.string(item), total: total)
   }
 
   /// Whether a response is a message of RESP2's subscribed mode.
@@ -112,36 +131,60 @@ struct Subscriptions {
 
   // MARK: Counting
 
-  /// How many confirmations a command is answered with. Only an UNSUBSCRIBE without arguments leaves that to the state:
-  /// one for each subscription of its kind, or one with a null channel where there is none.
-  mutating func expected(by request: PendingRequest, first: Confirmation) -> Int32 {
-    if request.confirmations > 0 { return request.confirmations }
-    if collected == 0 { expectedOfAll = Int32(clamping: max(1, count(of: first.kind))) }
-    return expectedOfAll
-  }
-
-  /// How many there are of a kind.
-  func count(of kind: Confirmation.Kind) -> Int64 {
-    switch kind {
-    case .channel: return counts.channels
-    case .pattern: return counts.patterns
-    case .shard: return counts.shards
+  /// How many there are of the kind that an UNSUBSCRIBE without arguments ends; nil where that is not known.
+  func count(endedBy command: String?) -> Int64? {
+    switch command {
+    case "PUNSUBSCRIBE": return patterns
+    case "SUNSUBSCRIBE": return shards
+    default: return total.flatMap { total in patterns.map { total - $0 } }
     }
   }
 
-  /// A confirmation's total counts channels and patterns together: what it differs by is of its own kind.
-  mutating func note(_ confirmation: Confirmation) {
+  /// How many there are is not known any more.
+  mutating func forgetCounts() {
+    total = nil
+    patterns = nil
+    shards = nil
+  }
+
+  /// A confirmation tells how many there are; where it may be another connection's state (`isCertain`), nothing.
+  mutating func note(_ confirmation: Confirmation, isCertain: Bool) {
+    guard isCertain else { return forgetCounts() }
+    let count = max(0, confirmation.total)
     switch confirmation.kind {
-    case .channel: counts.channels = max(0, confirmation.total - counts.patterns)
-    case .pattern: counts.patterns = max(0, confirmation.total - counts.channels)
-    case .shard: counts.shards = max(0, confirmation.total)
+    case .shard:
+      shards = count
+    case .channel:
+      total = count
+      // None is left, or only that which has just come.
+      if count == (confirmation.isSubscription ? 1 : 0) { patterns = 0 }
+    case .pattern:
+      if let total, let patterns { self.patterns = max(0, patterns + count - total) }
+      if count == (confirmation.isSubscription ? 1 : 0) { patterns = count }
+      total = count
     }
   }
 
   // MARK: Collecting
 
-  mutating func collect(_ response: UnsafeRawBufferPointer, firstByte: UInt64) {
-    if collected == 0 { self.firstByte = firstByte }
+  /// A command's first confirmation tells how many it has: one for each argument, and where it has none, one for each
+  /// subscription of its kind, or one with a null channel.
+  mutating func expect(_ request: PendingRequest, first: Confirmation) {
+    if request.confirmations > 0 {
+      expected = request.confirmations
+    } else if first.channel == nil || first.total <= 0 {
+      expected = 1
+    } else if first.kind == .shard {
+      expected = Int32(clamping: first.total + 1)
+    } else {
+      let left = first.kind == .channel ? patterns : total.flatMap { total in patterns.map { total - $0 } }
+      expected = left.map { Int32(clamping: first.total - $0 + 1) }
+    }
+  }
+
+  mutating func collect(_ response: UnsafeRawBufferPointer, _ reply: WaitingReply) {
+    if collected == 0 { firstByte = reply.firstByte }
+    latest = reply
     guard var item = Subscriptions.value(of: response)?.value, let value = try? item.readItem() else { return }
     collected += 1
     // The last one says how many subscriptions there are: it is followed all the same.
@@ -175,5 +218,6 @@ struct Subscriptions {
     joined = []
     stored = 0
     collected = 0
+    latest = nil
   }
 }

@@ -25,20 +25,41 @@ final class Transaction {
   @exclusivity(unchecked) private(set) var hasSubscriptions = false
   /// Whether a CLIENT REPLY is among them.
   @exclusivity(unchecked) private(set) var changesSilence = false
+  /// Whether it is known how many elements each has.
+  private var isCounted = true
   /// Whether a queued CLIENT REPLY has silenced the rest of EXEC's array.
   private var isSilent = false
 
-  /// `confirmations`: how many a subscribing command is answered with; nil for every other.
-  func append(_ queued: QueuedRequest, maps: UnsafeRawBufferPointer, confirmations: Int32?, mode: ReplyMode?) {
+  /// What a command adds to EXEC's array.
+  enum Contribution {
+    case reply
+    /// That of a subscribing command: so many elements.
+    case confirmations(Int32)
+    /// CLIENT REPLY.
+    case mode(ReplyMode)
+    /// The server never answers it.
+    case nothing
+    /// Nobody can tell how many elements it is.
+    case unknown
+  }
+
+  func append(_ queued: QueuedRequest, maps: UnsafeRawBufferPointer, _ contribution: Contribution) {
     var queued = queued
-    if mode != nil { changesSilence = true }
-    if let mode { isSilent = mode == .off || mode == .skip && isSilent }
-    if isSilent || mode == .skip {
-      queued.elements = 0
-    } else if let confirmations {
-      queued.elements = confirmations
+    switch contribution {
+    case .reply: break
+    case .confirmations(let count):
+      queued.elements = count
+      hasSubscriptions = true
+    case .mode(let mode):
+      changesSilence = true
+      isSilent = mode == .off || mode == .skip && isSilent
+      if mode == .skip { queued.elements = 0 }
+    case .nothing: queued.elements = 0
+    case .unknown:
+      isCounted = false
       hasSubscriptions = true
     }
+    if isSilent { queued.elements = 0 }
     elements += Int64(queued.elements)
     self.queued.append(queued)
     self.maps.append(maps)
@@ -52,6 +73,27 @@ final class Transaction {
     var written = 0
     for index in queued.indices { queued[index].request.trim(to: length, in: base, from: &read, to: &written) }
     maps.truncate(to: written)
+  }
+
+  /// Whether EXEC's reply may have been read wrong: where its array has other elements than its head says, they must have been
+  /// counted before it began (`isAwaited`), and be what they were counted as.
+  func isSurprised(by response: UnsafeRawBufferPointer, isAwaited: Bool) -> Bool {
+    guard hasSubscriptions || elements != Int64(queued.count), Subscriptions.value(of: response, type: "array") != nil
+    else { return false }
+    guard isAwaited, isCounted, var items = self.elements(of: response) else { return true }
+    var element = ByteBuffer(capacityBytes: 256)
+    for request in queued {
+      let isSubscribing = request.request.effect == .subscribe || request.request.effect == .unsubscribe
+      for _ in 0..<request.elements {
+        // What is not kept says nothing.
+        guard let item = try? items.readItem() else { return false }
+        guard isSubscribing else { continue }
+        element.removeAll()
+        ElementResponse.append(item, to: &element)
+        if Subscriptions.confirmation(element.bytes) == nil { return true }
+      }
+    }
+    return false
   }
 
   /// The elements of EXEC's array; nil where its response is none, or is not the one that was expected.
