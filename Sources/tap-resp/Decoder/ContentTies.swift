@@ -17,7 +17,7 @@ struct ContentTies {
   private static let capacity = 64
   private var ties: [Tie] = []
   /// Commands that have left the queue.
-  private var removed = 0
+  private(set) var removed = 0
 
   @inline(__always)
   mutating func noteRemoved() { removed &+= 1 }

@@ -37,6 +37,10 @@ struct QuietPoints {
   private var isWhole = true
   private var isPossible = true
 
+  /// The command that waited first at the last silences, by its number, those that waited behind it at the last one, at how
+  /// many silences in a row, and the replies since.
+  private var front: (number: Int, end: Int, silences: Int, replies: Int)?
+
   init(isJoined: Bool) {
     mayHideCommands = isJoined
     isJoining = isJoined
@@ -44,7 +48,10 @@ struct QuietPoints {
 
   mutating func noteCommand() { commands &+= 1 }
 
-  mutating func noteReply() { replies &+= 1 }
+  mutating func noteReply() {
+    replies &+= 1
+    front?.replies &+= 1
+  }
 
   /// A reply came that the first pending command cannot have.
   mutating func noteContradiction() { isPossible = false }
@@ -77,14 +84,29 @@ struct QuietPoints {
     isWhole = false
   }
 
-  /// A quiet point ends: both directions stood at a boundary, a reply was last, no pending command is slow, and then there
-  /// was silence. `hasPending`: commands have no reply so far.
-  mutating func end(hasPending: Bool) -> Finding {
+  /// At a silence `count` commands wait, the first of which has this number; returns how many of them have lost their replies.
+  /// Where the same one has waited first at `enough` silences in a row, and replies came that it could not have, those were
+  /// not the replies of commands before it, however long one of those that wait may take.
+  mutating func noteFront(_ number: Int, count: Int) -> Int {
+    guard let last = front, last.number == number, last.replies > 0, count > 0 else {
+      front = count > 0 ? (number, number + count, 1, 0) : nil
+      return 0
+    }
+    front = (number, number + count, last.silences + 1, 0)
+    guard last.silences + 1 >= QuietPoints.enough else { return 0 }
+    front = nil
+    return last.end - number
+  }
+
+  /// A quiet point ends: both directions stood at a boundary, a reply was last, and then there was silence. `hasPending`:
+  /// commands have no reply so far; `hasSlow`: one of them may take its time, so that the silence says nothing of those from
+  /// it on.
+  mutating func end(hasPending: Bool, hasSlow: Bool) -> Finding {
     if isWhole, commands == 0, replies == 0 { return .nothing }
     let hadLoss = !isWhole
     let isBalanced =
       isWhole && isPossible && commands > 0 && (commands == replies || isJoining && commands < replies)
-    balances = isBalanced ? balances + 1 : 0
+    balances = isBalanced && !hasSlow ? balances + 1 : 0
     commands = 0
     replies = 0
     isWhole = true
@@ -95,8 +117,9 @@ struct QuietPoints {
     } else {
       // Where every command and every reply was seen, a command without one is still being executed.
       guard hasLostReplies || !hasPending else { return .nothing }
+      if hasSlow { return .aligned }
       // The rest of a value would not fit.
-      if isBoundaryFound { guard isBalanced, !hasPending else { return hadLoss ? .aligned : .nothing } }
+      if isBoundaryFound { guard isBalanced, !hasPending else { return .aligned } }
     }
     self = QuietPoints(isJoined: false)
     return .certain

@@ -13,6 +13,8 @@ extension RedisFlow {
   /// was lost.
   func answerInDoubt(_ reply: WaitingReply, _ response: UnsafeRawBufferPointer, into output: inout Output) {
     if !isVouched { follow(tieOf: response, into: &output) }
+    // In a transaction that nobody saw begin: what EXEC's array will hold cannot be counted.
+    if isVouched, transaction == nil, Subscriptions.isSimpleString("QUEUED", response) { withdraw(into: &output) }
     while let request = pending.first {
       if reply.isError || canAnswer(takeRequestMap(request), response) {
         return answer(with: reply, response, into: &output)
@@ -67,11 +69,16 @@ extension RedisFlow {
   }
 
   /// Certainty comes back at quiet points: both directions at a boundary that lengths proved, a reply last, and then
-  /// silence. What is pending by then will not be answered any more, except a command that takes its time.
-  func endQuietPoint(into output: inout Output) {
-    let finding = quietPoints.end(hasPending: !pending.isEmpty)
-    guard finding != .nothing else { return }
-    giveUpPending(into: &output)
+  /// silence. What is pending by then will not be answered any more, up to a command that takes its time (`hasSlow`).
+  func endQuietPoint(hasSlow: Bool, into output: inout Output) {
+    let finding = quietPoints.end(hasPending: !pending.isEmpty, hasSlow: hasSlow)
+    if finding != .nothing {
+      while let request = pending.first, !hasSlow || !request.isSlow {
+        giveUp(request, flags: .unanswered, into: &output)
+      }
+    }
+    let lost = quietPoints.noteFront(ties.removed, count: pending.count)
+    giveUpPending(toCount: pending.count - lost, into: &output)
     if finding == .certain { becomeVouched() }
   }
 }

@@ -105,10 +105,10 @@ extension RedisFlow {
     // A command that takes its time is answered when a client that takes turns goes on.
     let hasSlow =
       pending.hasSlow && !(isCommand && !quietPoints.mayHideCommands && pending.tookTurns(QuietPoints.enough))
-    let isQuiet =
+    let isAtRest =
       wasReplyLast && commandSearch == nil && replySearch == nil && commandsProved && repliesProved
-      && commands.isAtBoundary && replies.isAtBoundary && !hasSlow
-    if isQuiet { endQuietPoint(into: &output) }
+      && commands.isAtBoundary && replies.isAtBoundary
+    if isAtRest { endQuietPoint(hasSlow: hasSlow, into: &output) }
   }
 
   /// Hands out everything that is not whole or still waits.
