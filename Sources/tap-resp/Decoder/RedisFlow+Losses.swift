@@ -55,6 +55,9 @@ extension RedisFlow {
     forgetState(into: &output)
     // Replies may have been switched off or on where nobody saw it.
     replyMode = .on
+    isSilenceUnproven = false
+    isModePending = false
+    hasTentativeSilence = false
     isQueueing = false
     queuedReplyMode = nil
     releaseTransaction(extraFlags: .unvouched, into: &output)

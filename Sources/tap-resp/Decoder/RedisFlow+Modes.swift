@@ -117,6 +117,10 @@ extension RedisFlow {
   /// Bytes of a reply are missing: if they can hide that it is none, or how many there are, what follows is not certain.
   @inline(never)
   func doubtReply() {
+    // Messages and confirmations are arrays or pushes.
+    guard let type = Subscriptions.value(of: replies.writer.bytes.bytes)?.type, type == "array" || type == "push" else {
+      return
+    }
     let oneReply: [CommandTraits.Effect] = [.none, .select, .auth, .client, .multi, .exec, .discard, .slow, .replconf]
     // Where nothing is pending, its request may come behind it.
     let isReplyExpected = pending.first.map { oneReply.contains($0.effect) } ?? false
