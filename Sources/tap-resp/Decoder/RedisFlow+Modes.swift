@@ -58,7 +58,7 @@ extension RedisFlow {
   private func isOfItsOwn(_ confirmation: Subscriptions.Confirmation, _ response: UnsafeRawBufferPointer) -> Bool {
     if isAwaited(confirmation) { return false }
     return subscriptions.areSilent
-      || confirmation.mayComeUnasked && subscriptions.isActive && !subscriptions.usesPushes && !pending.isEmpty
+      || confirmation.mayComeUnasked && subscriptions.hadShards && !subscriptions.usesPushes && !pending.isEmpty
   }
 
   /// A confirmation that answers nothing.

@@ -12,7 +12,9 @@ extension RedisFlow {
       start: data.time, firstByte: min(replyFirstByte, data.time), process: data.process, flags: flags,
       isError: replies.isError, isPush: kind == .push)
     if flags.contains(.gap) { doubtReply() }
-    if kind == .push || subscriptions.isActive || isMonitoring || wasUnvouched || subscriptions.areSilent {
+    if kind == .push || subscriptions.isActive || isMonitoring || wasUnvouched || subscriptions.areSilent
+      || subscriptions.hadShards
+    {
       finishSpecial(reply, replies.writer.bytes.bytes, into: &output)
     } else {
       answer(with: reply, replies.writer.bytes.bytes, into: &output)

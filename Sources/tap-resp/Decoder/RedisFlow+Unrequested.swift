@@ -38,7 +38,7 @@ extension RedisFlow {
     {
       response.withUnsafeBytes { response in
         let confirmation = Subscriptions.confirmation(response)
-        if let confirmation, reply.isPush || confirmation.mayComeUnasked && subscriptions.isActive,
+        if let confirmation, reply.isPush || confirmation.mayComeUnasked && subscriptions.hadShards,
           !isAwaited(confirmation)
         {
           emit(confirmation, reply, response, into: &output)

@@ -144,7 +144,7 @@ package final class RedisFlow: FlowDecoder {
     areRepliesPlain =
       context.changesNothing && replication == nil && !wasUnvouched && !state.isChanged && !isMonitoring
       && !subscriptions.isActive
-      && !subscriptions.areSilent
+      && !subscriptions.areSilent && !subscriptions.hadShards
       && replySearch == nil && areRepliesAtBoundary && transaction == nil
   }
 

@@ -32,6 +32,8 @@ struct Subscriptions {
   private var total: Int64? = 0
   private var patterns: Int64? = 0
   private var shards: Int64? = 0
+  /// Whether there ever were shard channels: the end of one may come unasked, and then that of none behind it.
+  private(set) var hadShards = false
   private var joined: [UInt8] = []
   /// How many of the collected confirmations are in it.
   private var stored: Int32 = 0
@@ -151,6 +153,7 @@ struct Subscriptions {
   mutating func note(_ confirmation: Confirmation, isCertain: Bool) {
     guard isCertain else { return forgetCounts() }
     let count = max(0, confirmation.total)
+    if confirmation.kind == .shard { hadShards = true }
     switch confirmation.kind {
     case .shard:
       shards = count
