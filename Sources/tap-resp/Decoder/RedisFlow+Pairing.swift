@@ -52,12 +52,16 @@ extension RedisFlow {
     removeFirstPending()
   }
 
+  /// replication.c: who is a monitor already gets no answer to MONITOR, SYNC and PSYNC.
+  func isIgnored(_ request: PendingRequest) -> Bool {
+    isMonitoring && (request.effect == .monitor || request.effect == .sync)
+  }
+
   /// A reply that changes more than its request, or that must not go out as it is.
   private func answerSpecial(
     _ request: PendingRequest, _ reply: WaitingReply, _ response: UnsafeRawBufferPointer, into output: inout Output
   ) {
-    // replication.c: who is a monitor already gets no answer to MONITOR, SYNC and PSYNC.
-    let isIgnored = isMonitoring && (request.effect == .monitor || request.effect == .sync)
+    let isIgnored = isIgnored(request)
     if isIgnored || request.isBehindSilence {
       let isRefusal = reply.isError && RedisFlow.mayRefuse(response)
       if isVouched, isRefusal || isIgnored && wasUnvouched {

@@ -36,6 +36,11 @@ extension RedisFlow {
     while let isMessage = waiting.visitFirst({ isMessageOfItsOwn($0, $1) }), isMessage || !pending.isEmpty,
       let (reply, response) = waiting.takeFirst()
     {
+      // What has no reply leaves this one to the next command, which may come later: it must stay the first.
+      while !isMessage, let request = pending.first, isIgnored(request), transaction == nil, !reply.isError {
+        giveUp(request, flags: .noReply, into: &output)
+      }
+      if pending.isEmpty, !isMessage { return waiting.putBack(reply, response) }
       response.withUnsafeBytes { response in
         let confirmation = Subscriptions.confirmation(response)
         if let confirmation, reply.isPush || confirmation.mayComeUnasked && subscriptions.hadShards,

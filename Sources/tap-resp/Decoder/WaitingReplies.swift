@@ -41,6 +41,12 @@ struct WaitingReplies {
     return first
   }
 
+  /// The one that was taken is the first again.
+  mutating func putBack(_ reply: WaitingReply, _ bytes: [UInt8]) {
+    items.insert((reply, bytes), at: head)
+    heldBytes += bytes.count
+  }
+
   /// What `body` says of the first one; nil where none waits.
   func visitFirst<Result>(_ body: (WaitingReply, UnsafeRawBufferPointer) -> Result) -> Result? {
     items[head...].first.map { first in first.bytes.withUnsafeBytes { body(first.reply, $0) } }
