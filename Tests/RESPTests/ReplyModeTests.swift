@@ -89,6 +89,19 @@ import Testing
     #expect(decoded.lines.suffix(2) == ["GET [k1] → bulk_string v1", "GET [k2] → bulk_string v2"])
   }
 
+  /// Also where replies are recorded before their requests, and the next one is an error, but not a refusal.
+  @Test func monitorAgainRecordedLate() throws {
+    let decoded = try Decoded(
+      .server("+OK\r\n-WRONGTYPE no\r\n:1\r\n"), .command("MONITOR"), .command("MONITOR"), .command("LPUSH k v"),
+      .command("INCR n"))
+    #expect(
+      decoded.lines == [
+        "MONITOR [] → simple_string OK (clamped)", "MONITOR [] (no_reply)",
+        "LPUSH [k, v] → error WRONGTYPE no (clamped)",
+        "INCR [n] → integer 1 (clamped)",
+      ])
+  }
+
   /// An error is the refusal, or that of the command behind it.
   @Test func monitorAgainAndAnError() throws {
     let decoded = try Decoded(

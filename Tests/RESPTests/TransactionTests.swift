@@ -122,6 +122,20 @@ import Testing
       ])
   }
 
+  /// A gap in a confirmation that is a push in EXEC's array is a gap in the array.
+  @Test func gapInAConfirmation() throws {
+    let confirmation = Array(Self.confirmation("subscribe", "xyz", 1, type: ">").utf8)
+    let decoded = try Decoded(
+      .command("HELLO 3"), .server("%1\r\n$5\r\nproto\r\n:3\r\n"), .command("MULTI"), .server("+OK\r\n"),
+      .command("SUBSCRIBE xyz"), Self.queued, .command("EXEC"),
+      .server(Array("*1\r\n".utf8) + confirmation.dropLast(8)), .serverGap(2), .server(Array(confirmation.suffix(6))))
+    #expect(
+      decoded.lines.suffix(2) == [
+        "SUBSCRIBE [xyz] → array [subscribe, cut[3, x], 1] (cut, gap, unvouched, queued)",
+        "EXEC [] → array [[subscribe, cut[3, x], 1]] (cut, gap, unvouched)",
+      ])
+  }
+
   /// redis-server 7.0: OFF silences the rest of the array whose head is out already, SKIP the command behind EXEC.
   @Test func repliesSwitchedOff() throws {
     #expect(

@@ -69,7 +69,8 @@ extension Event {
     #expect(exchanges.prefix(inFlight).allSatisfy { $0.request == nil && $0.flags.contains("unvouched") })
     #expect(
       exchanges.dropFirst(inFlight).map(\.description)
-        == (10..<60).map { "ECHO [value-\($0)] → bulk_string value-\($0)" } + ["GET [k] → bulk_string v"])
+        == ["ECHO [value-10] → bulk_string value-10 (unvouched)"]
+        + (11..<60).map { "ECHO [value-\($0)] → bulk_string value-\($0)" } + ["GET [k] → bulk_string v"])
   }
 
   /// Replies that were lost: the first that names its command tells which.
@@ -77,7 +78,7 @@ extension Event {
     let decoded = try Decoded(
       .command("INCR a"), .command("INCR b"), .serverGap(14), .command("ECHO one-1"), .command("ECHO two-2"),
       .command("GET c"), .server(bulk("two-2")), .server("$1\r\nc\r\n"))
-    #expect(decoded.lines.suffix(2) == ["ECHO [two-2] → bulk_string two-2", "GET [c] → bulk_string c"])
+    #expect(decoded.lines.suffix(2) == ["ECHO [two-2] → bulk_string two-2 (unvouched)", "GET [c] → bulk_string c"])
     #expect(decoded.exchanges.dropLast(2).allSatisfy { $0.flags == ["unvouched", "unanswered"] })
   }
 
@@ -88,8 +89,55 @@ extension Event {
       .client(encode("GET", "n") + encode("PING", "two-2") + encode("PING", "three-3") + encode("GET", "k")),
       .server(bulk("two-2") + bulk("two-2") + bulk("three-3") + bulk("v")),
     ])
+    #expect(Self.vouched(exchanges) == ["GET [k] → bulk_string v"])
+  }
+
+  /// What is left of `[pong, three-3]`, its reply in RESP2's subscribed mode, tells the command but is not its reply.
+  @Test func endOfAPong() throws {
+    let decoded = try Decoded(
+      .command("SUBSCRIBE a"), .server(confirmation("subscribe", "a", 1)),
+      .command("PING one-1"), .serverGap(25),
+      .client(encode("PING", "two-2") + encode("PING", "three-3") + encode("PING", "four-4")),
+      .serverGap(39), .server(bulk("three-3") + Array("*2\r\n".utf8) + bulk("pong") + bulk("four-4")))
     #expect(
-      Self.vouched(exchanges) == ["PING [three-3] → bulk_string three-3", "GET [k] → bulk_string v"])
+      decoded.vouchedLines == ["SUBSCRIBE [a] → array [subscribe, a, 1]", "PING [four-4] → array [pong, four-4]"])
+  }
+
+  /// Commands that were sent before one that was lost are vouched for, but not where it takes what else is known to pair them.
+  @Test func commandsBeforeALostOne() throws {
+    let subscriptions: [Event] = [
+      .command("PSUBSCRIBE p"), .server(confirmation("psubscribe", "p", 1)), .command("SUBSCRIBE a"),
+      .server(confirmation("subscribe", "a", 2)),
+    ]
+    let ends = confirmation("unsubscribe", "a", 1) + confirmation("unsubscribe", "b", 1)
+    let decoded = try Decoded(
+      Conversation(
+        subscriptions + [.command("UNSUBSCRIBE"), .command("UNSUBSCRIBE b"), .clientGap(20), .server(ends)]))
+    #expect(
+      decoded.vouchedLines == [
+        "PSUBSCRIBE [p] → array [psubscribe, p, 1]", "SUBSCRIBE [a] → array [subscribe, a, 2]",
+      ])
+    let transaction: [Event] = [
+      .client(encode("MULTI") + encode("SUBSCRIBE", "a", "b") + encode("SET", "k", "v")),
+      .server("+OK\r\n+QUEUED\r\n+QUEUED\r\n"), .command("EXEC"), .command("SET l v"), .clientGap(20),
+    ]
+    let array =
+      Array("*2\r\n".utf8) + confirmation("subscribe", "a", 1) + confirmation("subscribe", "b", 2)
+      + Array("+OK\r\n+OK\r\n".utf8)
+    #expect(
+      try Decoded(Conversation(transaction + [.server(array)])).vouchedLines == ["MULTI [] → simple_string OK"])
+  }
+
+  /// What a transaction holds was queued in doubt: no silence in it makes its pairs certain.
+  @Test func silenceInATransaction() throws {
+    let round: [Event] = [.command("GET a"), .server("+QUEUED\r\n"), Self.pause]
+    let rounds = Array(repeating: round, count: 2).flatMap { $0 }
+    let end: [Event] = [.command("EXEC"), .server("*4\r\n$1\r\n1\r\n$1\r\n2\r\n$1\r\n3\r\n$1\r\n4\r\n")]
+    let decoded = try Decoded(
+      Conversation(
+        [.command("SET a b"), .serverGap(5), .command("MULTI"), .server("+OK\r\n")] + rounds + rounds + end
+          + Event.quietRounds))
+    #expect(decoded.vouchedLines == ["GET [x] → null null", "GET [x] → null null"])
   }
 
   /// Always the same argument: any of them may be the one that is answered.

@@ -193,10 +193,10 @@ struct PendingRequests: ~Copyable {
   /// Flags all that wait as unvouched, at no cost for each.
   mutating func unvouch() { unvouchedEnd = tail }
 
-  /// None of those that wait is in doubt any more.
-  mutating func vouch() {
-    unvouchedEnd = head
+  /// None of those that wait is in doubt any more, or only the first.
+  mutating func vouch(butFirst: Bool) {
     update { if $0.flags.contains(.unvouched) { $0.flags.remove(.unvouched) } }
+    unvouchedEnd = butFirst ? head &+ 1 : head
   }
 
   mutating func update(_ body: (inout PendingRequest) -> Void) {

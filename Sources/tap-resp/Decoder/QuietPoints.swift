@@ -29,7 +29,7 @@ struct QuietPoints {
   /// Silences in a row that balanced.
   private var balances = 0
   /// Where replies go on was found by looking for it: that may be inside of a value.
-  private var isBoundaryFound = false
+  private(set) var isBoundaryFound: Bool
   /// Since the last silence: commands that are to be answered, replies, whether none of either can be missing, and whether
   /// each reply was one that its command can have.
   private var commands = 0
@@ -44,6 +44,7 @@ struct QuietPoints {
   init(isJoined: Bool) {
     mayHideCommands = isJoined
     isJoining = isJoined
+    isBoundaryFound = isJoined
   }
 
   mutating func noteCommand() { commands &+= 1 }
@@ -100,8 +101,8 @@ struct QuietPoints {
 
   /// A quiet point ends: both directions stood at a boundary, a reply was last, and then there was silence. `hasPending`:
   /// commands have no reply so far; `hasSlow`: one of them may take its time, so that the silence says nothing of those from
-  /// it on.
-  mutating func end(hasPending: Bool, hasSlow: Bool) -> Finding {
+  /// it on; `isInTransaction`: what was queued in doubt is still to be answered.
+  mutating func end(hasPending: Bool, hasSlow: Bool, isInTransaction: Bool) -> Finding {
     if isWhole, commands == 0, replies == 0 { return .nothing }
     let hadLoss = !isWhole
     let isBalanced =
@@ -121,6 +122,7 @@ struct QuietPoints {
       // The rest of a value would not fit.
       if isBoundaryFound { guard isBalanced, !hasPending else { return .aligned } }
     }
+    if isInTransaction { return .aligned }
     self = QuietPoints(isJoined: false)
     return .certain
   }

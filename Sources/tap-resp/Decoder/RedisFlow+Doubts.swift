@@ -14,12 +14,12 @@ extension RedisFlow {
   func answerInDoubt(_ reply: WaitingReply, _ response: UnsafeRawBufferPointer, into output: inout Output) {
     if !isVouched { follow(tieOf: response, into: &output) }
     // In a transaction that nobody saw begin: what EXEC's array will hold cannot be counted.
-    if isVouched, transaction == nil, Subscriptions.isSimpleString("QUEUED", response) { withdraw(into: &output) }
+    if !isInDoubt, transaction == nil, Subscriptions.isSimpleString("QUEUED", response) { withdraw(into: &output) }
     while let request = pending.first {
       if reply.isError || canAnswer(takeRequestMap(request), response) {
         return answer(with: reply, response, into: &output)
       }
-      if isVouched { withdraw(into: &output) }
+      if !isInDoubt { withdraw(into: &output) }
       quietPoints.noteContradiction()
       if quietPoints.mayHideCommands {
         quietPoints.noteReply()
@@ -37,6 +37,9 @@ extension RedisFlow {
     return argument.elementsEqual(content)
   }
 
+  /// Whether the next pair is in doubt: where commands were lost, those before them keep their place and are vouched for.
+  var isInDoubt: Bool { !isVouched && pending.first?.flags.contains(.unvouched) != false }
+
   /// What was believed turned out to be wrong, or cannot be known: every command that waits is in doubt.
   func withdraw(into output: inout Output) {
     loseCertaintyOfCommands()
@@ -45,10 +48,11 @@ extension RedisFlow {
   }
 
   /// A reply that only one pending command can have: the commands before it have lost theirs, and from here on order is
-  /// enough.
+  /// enough. Itself it is in doubt where its beginning had to be looked for: it may be the end of an array (that of PING in
+  /// RESP2's subscribed mode).
   private func follow(tieOf response: UnsafeRawBufferPointer, into output: inout Output) {
     guard let content = ContentTies.content(response), let tie = ties.command(answeredBy: content) else { return }
-    var isCertain = tie.isCertain && !isInterleaved
+    var isCertain = tie.isCertain && !isInterleaved && transaction == nil
     for _ in 0..<tie.index {
       guard let request = pending.first else { return }
       // It may have this reply as well.
@@ -56,8 +60,8 @@ extension RedisFlow {
       giveUp(request, flags: .unanswered, into: &output)
     }
     if isCertain {
+      pending.vouch(butFirst: quietPoints.isBoundaryFound)
       quietPoints = QuietPoints(isJoined: false)
-      pending.vouch()
       becomeVouched()
     }
   }
@@ -71,7 +75,8 @@ extension RedisFlow {
   /// Certainty comes back at quiet points: both directions at a boundary that lengths proved, a reply last, and then
   /// silence. What is pending by then will not be answered any more, up to a command that takes its time (`hasSlow`).
   func endQuietPoint(hasSlow: Bool, into output: inout Output) {
-    let finding = quietPoints.end(hasPending: !pending.isEmpty, hasSlow: hasSlow)
+    let finding = quietPoints.end(
+      hasPending: !pending.isEmpty, hasSlow: hasSlow, isInTransaction: transaction != nil)
     if finding != .nothing {
       while let request = pending.first, !hasSlow || !request.isSlow {
         giveUp(request, flags: .unanswered, into: &output)

@@ -60,6 +60,8 @@ extension RedisFlow {
     hasTentativeSilence = false
     isQueueing = false
     queuedReplyMode = nil
+    // How many elements EXEC's array has is not known either, and so not where the reply behind it begins.
+    if transaction != nil { pending.unvouch() }
     releaseTransaction(extraFlags: .unvouched, into: &output)
     emitWaiting(extraFlags: .unvouched, into: &output)
   }

@@ -67,7 +67,7 @@ extension RedisFlow {
     into output: inout Output
   ) {
     // Where its command was not seen, others may be missing.
-    if isVouched, !subscriptions.areSilent, !confirmation.mayComeUnasked { withdraw(into: &output) }
+    if !isInDoubt, !subscriptions.areSilent, !confirmation.mayComeUnasked { withdraw(into: &output) }
     subscriptions.note(confirmation, isCertain: isVouched)
     emit(reply, response, extraFlags: .push, into: &output)
   }

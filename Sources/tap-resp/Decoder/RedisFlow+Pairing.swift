@@ -64,7 +64,7 @@ extension RedisFlow {
     let isIgnored = isIgnored(request)
     if isIgnored || request.isBehindSilence {
       let isRefusal = reply.isError && RedisFlow.mayRefuse(response)
-      if isVouched, isRefusal || isIgnored && wasUnvouched {
+      if !isInDoubt, isRefusal || isIgnored && wasUnvouched {
         // Either it answers the first command that has a reply, or it refuses the one before, which would have none.
         withdraw(into: &output)
         return answer(with: reply, response, into: &output)
@@ -104,7 +104,7 @@ extension RedisFlow {
       // Refused: what follows is not queued.
       isQueueing = false
     case .exec:
-      if isVouched, transaction?.isSurprised(by: response, isAwaited: isExecAwaited) == true {
+      if !isInDoubt, transaction?.isSurprised(by: response, isAwaited: isExecAwaited) == true {
         withdraw(into: &output)
         return answer(with: reply, response, into: &output)
       }
@@ -130,7 +130,7 @@ extension RedisFlow {
   ) {
     guard let confirmation = Subscriptions.confirmation(response), isAwaited(confirmation) else {
       // An error, or QUEUED inside of a transaction.
-      if isVouched, !reply.isError || subscriptions.collected > 0, !isQueued(request, response) {
+      if !isInDoubt, !reply.isError || subscriptions.collected > 0, !isQueued(request, response) {
         withdraw(into: &output)
         return answer(with: reply, response, into: &output)
       }
@@ -140,7 +140,7 @@ extension RedisFlow {
       return answer(with: reply, response, into: &output)
     }
     if subscriptions.collected == 0 { subscriptions.expect(request, first: confirmation) }
-    if isVouched, subscriptions.expected == nil {
+    if !isInDoubt, subscriptions.expected == nil {
       withdraw(into: &output)
       return answer(with: reply, response, into: &output)
     }

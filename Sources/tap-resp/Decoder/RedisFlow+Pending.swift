@@ -5,6 +5,9 @@ extension RedisFlow {
   /// The first pending request will not be answered any more.
   func giveUp(_ request: PendingRequest, flags: ExchangeFlags, into output: inout Output) {
     if ConnectionState.isSet(by: request.effect, takeRequestMap(request)) { forgetState(into: &output) }
+    if request.effect == .exec || request.effect == .discard || request.effect == .reset {
+      releaseTransaction(extraFlags: [], into: &output)
+    }
     context.emit(
       of: self, start: request.time, end: nil, firstByte: nil, request: takeRequestMap(request), response: nil,
       flags: request.flags.union(flags), process: request.process, annotations: takeAnnotations(request),

@@ -37,7 +37,8 @@ extension RedisFlow {
       let (reply, response) = waiting.takeFirst()
     {
       // What has no reply leaves this one to the next command, which may come later: it must stay the first.
-      while !isMessage, let request = pending.first, isIgnored(request), transaction == nil, !reply.isError {
+      let isRefusal = reply.isError && response.withUnsafeBytes { RedisFlow.mayRefuse($0) }
+      while !isMessage, !isRefusal, let request = pending.first, isIgnored(request), transaction == nil {
         giveUp(request, flags: .noReply, into: &output)
       }
       if pending.isEmpty, !isMessage { return waiting.putBack(reply, response) }

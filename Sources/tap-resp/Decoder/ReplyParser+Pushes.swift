@@ -31,7 +31,10 @@ extension ReplyParser {
   mutating func adoptPush() -> Bool {
     let head = 1 + ResponseHead.push.utf8CodeUnitCount
     let element = Array(writer.bytes.bytes.dropFirst(writer.messageStart + head))
+    let (isCut, isTouchedByGap) = (writer.isCut, writer.isTouchedByGap)
     resume()
+    if isCut { writer.noteCut() }
+    if isTouchedByGap { writer.noteGap() }
     isStoring = !isDropping
     if isStoring { element.withUnsafeBytes { writer.bytes.append($0) } }
     guard finishElement(isStored: isStoring) else { return false }
