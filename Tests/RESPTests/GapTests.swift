@@ -35,10 +35,10 @@ import Testing
   /// What the commands are answered that have no id, or of whose id bytes are missing.
   private static let answers: [(request: String, response: String)] = [
     ("SET", "simple_string OK"), ("INCR", "integer "), ("LRANGE", "array "), ("MGET", "array "),
-    ("LPUSH", "error WRONGTYPE"), ("HGETALL", "array "), ("HGETALL", "map "), ("GET", "bulk_string "), ("BLPOP", "array "), ("EVAL", "bulk_string "),
-    ("ECHO", "bulk_string "), ("PING", "array [pong, "), ("SUBSCRIBE", "array "), ("SUBSCRIBE", "push [subscribe"),
-    ("PSUBSCRIBE", "array "), ("PSUBSCRIBE", "push [psubscribe"), ("SSUBSCRIBE", "array "),
-    ("SSUBSCRIBE", "push [ssubscribe"),
+    ("LPUSH", "error WRONGTYPE"), ("HGETALL", "array "), ("HGETALL", "map "), ("GET", "bulk_string "),
+    ("BLPOP", "array "), ("EVAL", "bulk_string "), ("ECHO", "bulk_string "), ("PING", "array [pong, "),
+    ("SUBSCRIBE", "array "), ("SUBSCRIBE", "push [subscribe"), ("PSUBSCRIBE", "array "),
+    ("PSUBSCRIBE", "push [psubscribe"), ("SSUBSCRIBE", "array "), ("SSUBSCRIBE", "push [ssubscribe"),
     ("MULTI", "simple_string OK"), ("DISCARD", "simple_string OK"), ("CLIENT", "simple_string OK"),
     ("MONITOR", "simple_string OK"), ("RESET", "simple_string RESET"), ("HELLO", "map {proto: 3}"),
     ("HELLO", "array [proto, 2]"), ("EXEC", "array "), ("EXEC", "null"), ("UNSUBSCRIBE", "array "),

@@ -202,6 +202,20 @@ extension Event {
     #expect(decoded.vouchedLines == ["GET [a] → bulk_string 1"])
   }
 
+  /// One that took turns before the loss, and then does not any more.
+  @Test func blockedCommandsOfAClientThatTookTurns() throws {
+    let job = "*2\r\n$1\r\nq\r\n$3\r\njob\r\n"
+    let turn: [Event] = [.command("BLPOP q 0"), .server(job)]
+    let decoded = try Decoded(
+      Conversation(
+        turn + turn + turn + [
+          .command("BLPOP q 0"), .serverGap(20), .command("GET a"), .server("$1\r\n1\r\n"), .command("BLPOP q 0"),
+          .command("BLPOP q 0"), .server("$1\r\n2\r\n"), Self.pause, .command("LRANGE l 0 -1"), .server(job + job),
+          .server("*1\r\n$1\r\n3\r\n"), Self.pause, .command("LRANGE l 0 -1"), .server("*1\r\n$1\r\n4\r\n"),
+        ]))
+    #expect(decoded.vouchedLines == Array(repeating: "BLPOP [q, 0] → array [q, job] (blocking)", count: 3))
+  }
+
   /// Certainty that turns out to be none ends at once.
   @Test func contradictionWithdraws() throws {
     let exchanges = try Self.joined(

@@ -37,6 +37,10 @@ struct QuietPoints {
   private var isWhole = true
   private var isPossible = true
 
+  /// Nothing shows that the client sends on before it has its reply, since certainty was lost.
+  private(set) var mayTakeTurns = true
+  private var isCommandLast = false
+
   /// The command that waited first at the last silences, by its number, those that waited behind it at the last one, at how
   /// many silences in a row, and the replies since.
   private var front: (number: Int, end: Int, silences: Int, replies: Int)?
@@ -47,9 +51,14 @@ struct QuietPoints {
     isBoundaryFound = isJoined
   }
 
-  mutating func noteCommand() { commands &+= 1 }
+  mutating func noteCommand() {
+    commands &+= 1
+    if isCommandLast { mayTakeTurns = false }
+    isCommandLast = true
+  }
 
   mutating func noteReply() {
+    isCommandLast = false
     replies &+= 1
     front?.replies &+= 1
   }
@@ -71,6 +80,7 @@ struct QuietPoints {
   mutating func loseReplies() {
     hasLostReplies = true
     isWhole = false
+    isCommandLast = false
   }
 
   /// The same, and where the next one begins is not known.

@@ -92,7 +92,8 @@ extension RedisFlow {
     let (map, annotations) = split(commands.message, request)
     if ConnectionState.isSet(by: request.effect, map) { forgetState(into: &output) }
     var flags = request.flags.union(.noReply)
-    if isModePending {
+    // With nothing pending EXEC is answered.
+    if isModePending, !pending.isEmpty {
       hasTentativeSilence = true
       flags.insert(.unvouched)
     }

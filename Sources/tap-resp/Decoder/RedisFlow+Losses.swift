@@ -108,8 +108,8 @@ extension RedisFlow {
     let quietNanoseconds = max(RESPLimits.quietNanoseconds, 2 &* slowestNanoseconds)
     guard !isInterleaved, time >= lastTime, time - lastTime >= quietNanoseconds else { return }
     // A command that takes its time is answered when a client that takes turns goes on.
-    let hasSlow =
-      pending.hasSlow && !(isCommand && !quietPoints.mayHideCommands && pending.tookTurns(QuietPoints.enough))
+    let takesTurns = quietPoints.mayTakeTurns && pending.tookTurns(QuietPoints.enough)
+    let hasSlow = pending.hasSlow && !(isCommand && !quietPoints.mayHideCommands && takesTurns)
     let isAtRest =
       wasReplyLast && commandSearch == nil && replySearch == nil && commandsProved && repliesProved
       && commands.isAtBoundary && replies.isAtBoundary

@@ -88,14 +88,15 @@ extension ReplyParser {
     return true
   }
 
-  /// Sets the head of an aggregate whose number of elements differs from what the head says, or had none yet.
-  mutating func close(_ level: OpenAggregate) {
+  /// Sets the head of an aggregate that is cut: its number of elements differs from what the head says, or its last one only
+  /// stands for what is missing (`isPadded`). Or that had none yet.
+  mutating func close(_ level: OpenAggregate, isPadded: Bool = false) {
     guard level.head >= 0, let position = writer.openHeads.popLast() else { return }
     let unit: Int64 = level.major == .map ? 2 : 1
     if level.isStreamed {
       writer.bytes.replaceSubrange(position..<position, withHead: level.major, UInt64(level.full / unit))
     }
-    if level.stored < level.full {
+    if level.stored < level.full || isPadded {
       writer.bytes.replaceArrayHead(
         at: position, full: level.full / unit, stored: level.stored / unit, major: level.major)
     }

@@ -41,16 +41,20 @@ extension ReplyParser {
     // An attribute without its value shows nothing.
     guard !levels.contains(where: \.isAttribute), !isStreamedString || hasString else { return false }
     while var level = levels.popLast() {
+      // What stands for a value that never came is none of the server's.
+      var isPadded = false
       if level.isAwaitingValue {
         writer.bytes.appendNull()
         level.stored += 1
+        isPadded = true
       }
       if level.head >= 0, level.major == .map, level.stored & 1 == 1 {
         writer.bytes.appendNull()
         level.stored += 1
+        isPadded = true
       }
       if level.isStreamed { level.full = level.stored }
-      close(level)
+      close(level, isPadded: isPadded)
       if level.head >= 0, let index = levels.indices.last {
         levels[index].stored += 1
         levels[index].isAwaitingValue = false
