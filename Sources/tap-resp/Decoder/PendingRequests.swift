@@ -14,10 +14,10 @@ struct PendingRequest {
   var flags: ExchangeFlags { didSet { isPlain = false } }
   let effect: CommandTraits.Effect
   let mayHoldSecrets: Bool
-  /// Confirmations that a subscription is answered with; 0 where it is not known yet.
-  let confirmations: Int32
   /// The first with a reply behind CLIENT REPLY OFF or SKIP: an error before it would be the refusal of that.
   var isBehindSilence = false { didSet { isPlain = false } }
+  /// Confirmations that a subscription is answered with; 0 where it is not known yet.
+  let confirmations: Int32
 
   @inline(__always)
   init(
@@ -102,6 +102,9 @@ struct PendingRequests: ~Copyable {
     if head < unvouchedEnd { request.flags.insert(.unvouched) }
     return request
   }
+
+  /// When the first was sent; there must be one.
+  @inline(__always) var firstTime: UInt64 { items[head & (capacity &- 1)].time }
 
   /// A walk over the requests from the first on, as long as there is nothing special about them. It is over when the
   /// queue changes.

@@ -27,8 +27,6 @@ extension RedisFlow {
     var position = 0
     var walk = pending.plain
     let firstRequest = requests + requestsStart
-    // The first of them has waited longest.
-    let slowest = walk.request?.pointee.time ?? data.time
     var nextRequest = firstRequest
     var exchanges = output.beginAnswered(beginning, end: data.time)
     while position < data.bytes.count, let request = walk.request,
@@ -63,7 +61,8 @@ extension RedisFlow {
     output.endAnswered(exchanges)
     guard position > 0 else { return 0 }
     repliesProved = true
-    slowestNanoseconds = max(slowestNanoseconds, data.time &- slowest)
+    // The first of them has waited longest.
+    slowestNanoseconds = max(slowestNanoseconds, data.time &- pending.firstTime)
     pending.removePassed(walk)
     dropRequestMaps(firstRequest.distance(to: nextRequest))
     return position
