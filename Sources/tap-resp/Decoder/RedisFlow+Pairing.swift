@@ -40,10 +40,11 @@ extension RedisFlow {
     _ request: PendingRequest, _ reply: WaitingReply, response: UnsafeRawBufferPointer, into output: inout Output
   ) {
     if !isVouched { quietPoints.noteReply() }
-    if !request.flags.contains(.unvouched), !request.isSlow, reply.start > request.time {
+    var flags = request.flags.union(reply.flags)
+    // A gap has the time at which it was told of: the next bytes may have come much later.
+    if flags.isDisjoint(with: [.unvouched, .gap]), !request.isSlow, reply.start > request.time {
       slowestNanoseconds = max(slowestNanoseconds, reply.start - request.time)
     }
-    var flags = request.flags.union(reply.flags)
     if reply.start < request.time { flags.insert(.clamped) }
     context.emit(
       of: self, start: request.time, end: max(reply.start, request.time), firstByte: reply.firstByte,

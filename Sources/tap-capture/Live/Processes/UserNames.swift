@@ -5,11 +5,15 @@ import Synchronization
 
 struct UserNames {
   /// Before the first process of a user is described. The ring takes up what happens meanwhile.
-  static let waitNanoseconds: UInt64 = 20_000_000
+  static let waitNanoseconds: UInt64 = 100_000_000
   /// Names that are remembered: a long capture on a machine with many users must not grow for ever.
   static let maximumNames = 4096
 
   private var names: [UInt32: String?] = [:]
+  /// Whether the last wait was in vain: where a service hangs, the next names need not be waited for.
+  private var isHanging = false
+  /// Users whose names have come later than they were asked for.
+  private var late: Set<UInt32> = []
   private let lookups: UserLookups
 
   init(_ lookUp: @escaping @Sendable (UInt32) -> String? = systemUserName) { lookups = UserLookups(lookUp) }
@@ -19,23 +23,29 @@ struct UserNames {
     if let known = names[uid] { return known }
     if names.count >= Self.maximumNames { names.removeAll() }
     names[uid] = .some(nil)
-    // Where a service hangs, the next names need not be waited for.
-    if lookups.ask(uid) {
+    if lookups.ask(uid) { isHanging = false }
+    if !isHanging {
       let deadline = clockNanoseconds(CLOCK_MONOTONIC) + Self.waitNanoseconds
       while lookups.isBusy, clockNanoseconds(CLOCK_MONOTONIC) < deadline { usleep(200) }
-      _ = takeAnswers()
+      isHanging = lookups.isBusy
     }
+    collectAnswers()
+    late.remove(uid)
     return names[uid] ?? nil
   }
 
-  /// Takes the names that have come, and returns whose they are.
+  /// Takes the names that have come, and returns whose they are of those that were asked for in vain.
   mutating func takeAnswers() -> Set<UInt32> {
-    var found: Set<UInt32> = []
+    collectAnswers()
+    defer { late.removeAll() }
+    return late
+  }
+
+  private mutating func collectAnswers() {
     for (uid, name) in lookups.takeAnswers() {
       names[uid] = .some(name)
-      if name != nil { found.insert(uid) }
+      if name != nil { late.insert(uid) }
     }
-    return found
   }
 }
 
