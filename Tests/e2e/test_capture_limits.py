@@ -223,6 +223,13 @@ def test_a_recording_begun_by_another_user_is_for_that_user_only(tmp_path):
 
 
 @pytest.mark.live
+def test_an_interrupt_ends_a_capture_that_a_script_began(redis, capture):
+    """A shell without job control ignores SIGINT for what it starts by `&`."""
+    running = capture(["--port", redis().port], preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_IGN))
+    running.stop(timeout=10)
+
+
+@pytest.mark.live
 @pytest.mark.parametrize("is_ignored", [True, False], ids=["nohup", "plain"])
 def test_a_hangup_ends_a_capture_unless_it_is_ignored(is_ignored, redis, capture):
     server = redis()

@@ -12,9 +12,12 @@ enum CaptureSignals {
   /// Sets the handlers. A closed pipe is seen as EPIPE.
   static func install(hasCommand: Bool) {
     signal(SIGPIPE, SIG_IGN)
-    // A hangup of the terminal ends a capture like SIGTERM does. A command may have a use for more than these.
-    for number in [SIGINT, SIGTERM, SIGHUP] + (hasCommand ? [SIGQUIT, SIGUSR1, SIGUSR2] : [])
-    where !isIgnored(number) {
+    // A hangup of the terminal ends a capture like SIGTERM does, unless nohup(1) says otherwise. A shell without job control
+    // ignores SIGINT for what it starts by `&`: a script ends its capture by that all the same. A command may have a use for
+    // more than these.
+    for number in [SIGINT, SIGTERM] + (isIgnored(SIGHUP) ? [] : [SIGHUP])
+      + (hasCommand ? [SIGQUIT, SIGUSR1, SIGUSR2] : [])
+    {
       var action = sigaction()
       action.sa_flags = SA_SIGINFO
       action.__sigaction_handler.sa_sigaction = { number, information, _ in

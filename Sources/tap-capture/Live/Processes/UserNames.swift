@@ -5,7 +5,7 @@ import Synchronization
 
 struct UserNames {
   /// Before the first process of a user is described. The ring takes up what happens meanwhile.
-  static let waitNanoseconds: UInt64 = 100_000_000
+  static let waitNanoseconds: UInt64 = 250_000_000
   /// Names that are remembered: a long capture on a machine with many users must not grow for ever.
   static let maximumNames = 4096
 
