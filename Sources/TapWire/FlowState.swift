@@ -38,8 +38,6 @@ final class FlowState {
 
   func claim(with decoder: FlowDecoder) { self.decoder = Unmanaged.passRetained(decoder) }
 
-  var isClaimed: Bool { decoder != nil }
-
   /// What is known of the flow, if it is taken up again later.
   var originOfTheRest: FlowOrigin {
     var origin = origin
@@ -161,7 +159,7 @@ final class UndecidedFlow {
   /// Whether there were bytes in front of the evidence, or are some missing.
   private var isJoined: Bool
   /// Set once more was held than may be: frames pass, the last one of each direction is looked at, and a claim begins with
-  /// the last of both.
+  /// the frame that brings it.
   private(set) var isPassing = false
 
   init(isJoined: Bool) { self.isJoined = isJoined }

@@ -66,29 +66,20 @@ struct {
   __type(value, __u8);
 } wanted_ends SEC(".maps");
 
-// Ends of flows that found no room in the ring; tap-capture collects them.
-struct {
+// What is known of flows, by their ids.
+struct flow_records {
   __uint(type, BPF_MAP_TYPE_HASH);
   __uint(map_flags, BPF_F_NO_PREALLOC);
   __uint(max_entries, 65536);
   __type(key, __u64);
   __type(value, struct tap_flow_record);
-} unreported_ends SEC(".maps");
+};
+
+// Ends of flows that found no room in the ring; tap-capture collects them.
+struct flow_records unreported_ends SEC(".maps");
 
 // Flows that are open and of which the ring had no room for something.
-struct {
-  __uint(type, BPF_MAP_TYPE_HASH);
-  __uint(map_flags, BPF_F_NO_PREALLOC);
-  __uint(max_entries, 65536);
-  __type(key, __u64);
-  __type(value, struct tap_flow_record);
-} tcp_losses SEC(".maps");
+struct flow_records tcp_losses SEC(".maps");
 
 // The same over unix sockets; tap-capture collects them, since their ends are not seen.
-struct {
-  __uint(type, BPF_MAP_TYPE_HASH);
-  __uint(map_flags, BPF_F_NO_PREALLOC);
-  __uint(max_entries, 65536);
-  __type(key, __u64);
-  __type(value, struct tap_flow_record);
-} unix_losses SEC(".maps");
+struct flow_records unix_losses SEC(".maps");
